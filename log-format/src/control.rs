@@ -1,0 +1,60 @@
+//! Numbers of the control interface that the hypervisor and dom0 share (`xenlr.h`).
+
+use crate::numbered::numbered;
+
+/// Added to the mode at domain creation: end the log when the ring is full, rather than pause.
+pub const MODE_ON_FULL_STOP: u32 = 0x100;
+
+numbered! {
+    /// What is done to a domain (`XENLR_MODE_*`).
+    Mode: u32 {
+        /// Neither recorded nor replayed.
+        Off = 0 "off",
+        /// Recorded.
+        Record = 1 "record",
+        /// Replayed.
+        Replay = 2 "replay",
+    }
+}
+
+numbered! {
+    /// Where a recording or a replay stands (`XENLR_STATE_*`).
+    State: u32 {
+        /// The guest runs.
+        Running = 0 "running",
+        /// The guest waits for dom0: the ring is full (record) or empty (replay).
+        Waiting = 1 "waiting",
+        /// The replay is paused at the sync number that was asked for.
+        Until = 2 "until",
+        /// The end record was written, or the replay reached it and is equal.
+        Ended = 3 "ended",
+        /// The replay differs from the log.
+        Diverged = 4 "diverged",
+        /// The log cannot go on: a bad ring index or a bad log.
+        Failed = 5 "failed",
+        /// Memory is being digested for the end record.
+        Ending = 6 "ending",
+        /// The log has ended and the guest runs on without one.
+        Released = 7 "released",
+    }
+}
+
+numbered! {
+    /// What differed when a replay diverged (`diverge_kind` of the status).
+    Divergence: u32 {
+        /// The witness of a commit.
+        Witness = 1 "witness",
+        /// The kind of the next record.
+        RecordKind = 2 "record kind",
+        /// The sync number of the next record.
+        SyncNumber = 3 "sync number",
+        /// The registers at the end.
+        EndRegisters = 4 "end registers",
+        /// The memory at the end.
+        EndMemory = 5 "end memory",
+        /// The log ended and the guest did not.
+        EndOfLog = 6 "end of log",
+        /// The state that the guest started from.
+        StartState = 7 "start state",
+    }
+}

@@ -1,0 +1,356 @@
+//! From bytes back to items.
+
+use core::fmt;
+
+use crate::Encoder;
+use crate::predict::{Follower, Phase, Predictor, RingState, SLEEP_TICKS, TscState};
+use crate::record::{
+    End, EndReason, Item, MAX_RING_BYTES, MAX_VALUE_BYTES, Record, RingIn, Runstate, TimeInfo,
+    ValueKind,
+};
+use crate::tag::{self, Form};
+use crate::varint::In;
+
+/// Why bytes are not a record. The decoder's state is as before the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecodeError {
+    /// The input ends inside the record: call again with more.
+    Incomplete,
+    /// No record begins with this byte.
+    Tag(u8),
+    /// A number, a step or a flag is written in a longer form than needed, which no encoder does.
+    Overlong,
+    /// A number lies outside its field's range.
+    Range,
+    /// The record cannot stand here: a commit after a value of the same sync number, or a start
+    /// record behind the start.
+    Order,
+    /// Bytes follow the end record.
+    AfterEnd,
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Incomplete => f.write_str("the bytes end inside a record"),
+            Self::Tag(tag) => write!(f, "no record begins with byte {tag:#04x}"),
+            Self::Overlong => f.write_str("a number is longer than its value needs"),
+            Self::Range => f.write_str("a number is out of its field's range"),
+            Self::Order => f.write_str("a record stands where its kind must not"),
+            Self::AfterEnd => f.write_str("bytes follow the end record"),
+        }
+    }
+}
+
+impl core::error::Error for DecodeError {}
+
+/// Turns wire bytes into items. Plain data: a copy of it can go back to where it was taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoder {
+    predictor: Predictor,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Decoder {
+    /// A decoder at the beginning of a log.
+    pub const fn new() -> Self {
+        Self {
+            predictor: Predictor::new(),
+        }
+    }
+
+    /// Reads the record at the beginning of `input`: its length in bytes, and the item.
+    pub fn decode<'a>(&mut self, input: &'a [u8]) -> Result<(usize, Item<'a>), DecodeError> {
+        let predictor = &self.predictor;
+        if predictor.phase == Phase::Ended {
+            return Err(if input.is_empty() {
+                DecodeError::Incomplete
+            } else {
+                DecodeError::AfterEnd
+            });
+        }
+        let slot = predictor.slot();
+        let expected = predictor.follower(slot);
+        if let Some(short) = tag::get_short_tsc(input) {
+            let (length, ticks) = short?;
+            return Ok((length, self.take_short_tsc(slot, expected.step, ticks)?));
+        }
+        let mut rest = In::new(input);
+        let (step, item) = get(predictor, expected, &mut rest)?;
+        self.predictor.observe(slot, step, &item);
+        Ok((rest.used(), item))
+    }
+
+    /// [`Self::decode`] for the most frequent form.
+    fn take_short_tsc<'a>(
+        &mut self,
+        slot: usize,
+        step: u32,
+        ticks: u32,
+    ) -> Result<Item<'a>, DecodeError> {
+        let step = u64::from(step);
+        let sync = self.predictor.sync.checked_add(step);
+        let sync = sync.ok_or(DecodeError::Range)?;
+        let value = self.predictor.tsc.last.wrapping_add(u64::from(ticks));
+        self.predictor.observe_tsc(slot, step, sync, value);
+        Ok(Item {
+            sync,
+            witness: 0,
+            record: Record::Tsc { value },
+        })
+    }
+
+    /// The sync number of the last record, 0 before the first.
+    pub const fn sync(&self) -> u64 {
+        self.predictor.sync
+    }
+
+    /// Whether the end record was read.
+    pub fn is_ended(&self) -> bool {
+        self.predictor.phase == Phase::Ended
+    }
+
+    /// An encoder that continues this log.
+    pub const fn to_encoder(&self) -> Encoder {
+        Encoder::from_predictor(self.predictor)
+    }
+}
+
+fn get<'a>(
+    predictor: &Predictor,
+    expected: Follower,
+    input: &mut In<'a>,
+) -> Result<(u64, Item<'a>), DecodeError> {
+    let (form, step) = tag::get(input, expected.step)?;
+    let sync = predictor.sync.checked_add(step).ok_or(DecodeError::Range)?;
+    if !predictor.allows(step, form.is_commit()) || (form == Form::Start && sync != 0) {
+        return Err(DecodeError::Order);
+    }
+    let witness = if !form.is_commit() {
+        0
+    } else if predictor.needs_witness(step) {
+        input.byte()?
+    } else {
+        predictor.witness
+    };
+    let record = get_payload(predictor, form, expected, step, input)?;
+    let item = Item {
+        sync,
+        witness,
+        record,
+    };
+    Ok((step, item))
+}
+
+fn get_payload<'a>(
+    predictor: &Predictor,
+    form: Form,
+    expected: Follower,
+    step: u64,
+    input: &mut In<'a>,
+) -> Result<Record<'a>, DecodeError> {
+    let tsc = &predictor.tsc;
+    Ok(match form {
+        Form::EventExpected => Record::Event {
+            port: expected.port,
+        },
+        Form::Event => {
+            let port = u16::try_from(input.varint()?).map_err(|_| DecodeError::Range)?;
+            if port == expected.port {
+                return Err(DecodeError::Overlong);
+            }
+            Record::Event { port }
+        }
+        Form::TimeExpected => Record::Time(get_time(predictor, 0, input)?),
+        Form::Time => {
+            let surprises = input.byte()?;
+            if surprises == 0 || surprises & !tag::TIME_ALL != 0 {
+                return Err(DecodeError::Range);
+            }
+            Record::Time(get_time(predictor, surprises, input)?)
+        }
+        Form::Wallclock => {
+            let sec = predictor.wallclock.0.wrapping_add(input.signed()?);
+            let nsec = input.varint_u32()?;
+            if nsec >= 1_000_000_000 {
+                return Err(DecodeError::Range);
+            }
+            Record::Wallclock { sec, nsec }
+        }
+        Form::Runstate => Record::Runstate(get_runstate(&predictor.runstate, input)?),
+        Form::ConsoleIn => Record::ConsoleIn(get_ring(&predictor.console, false, input)?),
+        Form::XenstoreIn => Record::XenstoreIn(get_ring(&predictor.xenstore, true, input)?),
+        Form::Start => Record::Start {
+            registers: input.little_endian(8)?,
+            memory: input.little_endian(8)?,
+            pages: input.varint_u32()?,
+        },
+        Form::End => Record::End(End {
+            reason: EndReason::from_number(input.byte()?).ok_or(DecodeError::Range)?,
+            code: input.varint_u32()?,
+            rip: input.varint()?,
+            registers: input.little_endian(8)?,
+            memory: input.little_endian(8)?,
+            pages: input.varint_u32()?,
+        }),
+        Form::Tsc => {
+            let ticks = input.varint()?;
+            if ticks < SLEEP_TICKS && step == u64::from(expected.step) {
+                return Err(DecodeError::Overlong);
+            }
+            tsc_of_form(tsc, form, tsc.last.wrapping_add(ticks))?
+        }
+        Form::TscPeriod => {
+            let expected = tsc.woken.wrapping_add(tsc.period);
+            tsc_of_form(tsc, form, expected.wrapping_add(input.signed()?))?
+        }
+        Form::TscSleep => {
+            let expected = tsc.last.wrapping_add(tsc.sleep);
+            tsc_of_form(tsc, form, expected.wrapping_add(input.signed()?))?
+        }
+        Form::Value => get_value(input)?,
+    })
+}
+
+/// A TSC value, if an encoder would write it in this form.
+fn tsc_of_form<'a>(tsc: &TscState, form: Form, value: u64) -> Result<Record<'a>, DecodeError> {
+    if tag::tsc_form(tsc, value).0 == form {
+        Ok(Record::Tsc { value })
+    } else {
+        Err(DecodeError::Overlong)
+    }
+}
+
+fn get_time(predictor: &Predictor, surprises: u8, input: &mut In) -> Result<TimeInfo, DecodeError> {
+    let mut time = predictor.time;
+    time.system_time = predictor.next_system_time().wrapping_add(input.signed()?);
+    if surprises & tag::TIME_MUL != 0 {
+        time.tsc_to_system_mul = input.varint_u32()?;
+    }
+    if surprises & tag::TIME_SHIFT != 0 {
+        time.tsc_shift = input.byte()? as i8;
+    }
+    if surprises & tag::TIME_FLAGS != 0 {
+        time.flags = input.byte()?;
+    }
+    time.tsc_timestamp = predictor.line.ticks(time.system_time);
+    if surprises & tag::TIME_TSC != 0 {
+        time.tsc_timestamp = time.tsc_timestamp.wrapping_add(input.signed()?);
+    }
+    if tag::time_surprises(predictor, &time) != surprises {
+        return Err(DecodeError::Overlong);
+    }
+    Ok(time)
+}
+
+fn get_runstate(before: &Runstate, input: &mut In) -> Result<Runstate, DecodeError> {
+    let changes = input.byte()?;
+    if changes & !tag::RUNSTATE_ALL != 0 {
+        return Err(DecodeError::Range);
+    }
+    let mut now = *before;
+    if changes & tag::RUNSTATE_STATE != 0 {
+        now.state = input.varint_u32()?;
+        if now.state == before.state {
+            return Err(DecodeError::Overlong);
+        }
+    }
+    let mut bit = tag::RUNSTATE_TIME;
+    for time in &mut now.time_ns {
+        if changes & bit != 0 {
+            let difference = input.signed()?;
+            if difference == 0 {
+                return Err(DecodeError::Overlong);
+            }
+            *time = time.wrapping_add(difference);
+        }
+        bit = bit.wrapping_shl(1);
+    }
+    let entry_step = tag::entry_step(before, &now.time_ns);
+    now.state_entry_time_ns = before.state_entry_time_ns.wrapping_add(entry_step);
+    if changes & tag::RUNSTATE_ENTRY != 0 {
+        let difference = input.signed()?;
+        if difference == 0 {
+            return Err(DecodeError::Overlong);
+        }
+        now.state_entry_time_ns = now.state_entry_time_ns.wrapping_add(difference);
+    }
+    Ok(now)
+}
+
+fn get_ring<'a>(
+    before: &RingState,
+    has_ext: bool,
+    input: &mut In<'a>,
+) -> Result<RingIn<'a>, DecodeError> {
+    let flags = input.byte()?;
+    if !has_ext && flags >= tag::RING_EXT {
+        return Err(DecodeError::Range);
+    }
+    let cons_step = match flags & tag::RING_CONS_MASK {
+        tag::RING_CONS_SAME => 0,
+        tag::RING_CONS_STEP if before.cons_step != 0 => before.cons_step,
+        tag::RING_CONS => {
+            let step = input.varint_u32()?;
+            if step == 0 || step == before.cons_step {
+                return Err(DecodeError::Overlong);
+            }
+            step
+        }
+        _ => return Err(DecodeError::Range),
+    };
+    let prod_step = if flags & tag::RING_PROD != 0 {
+        Some(input.varint_u32()?)
+    } else {
+        None
+    };
+    let mut ext = before.ext;
+    let mut bit = tag::RING_EXT;
+    for word in &mut ext {
+        if flags & bit != 0 {
+            let new = input.varint_u32()?;
+            if new == *word {
+                return Err(DecodeError::Overlong);
+            }
+            *word = new;
+        }
+        bit = bit.wrapping_shl(1);
+    }
+    let length = match flags & tag::RING_LENGTH_MASK {
+        tag::RING_EMPTY => 0,
+        tag::RING_ONE_BYTE => 1,
+        tag::RING_BYTES => input.varint()?.saturating_add(2),
+        _ => return Err(DecodeError::Range),
+    };
+    if length > MAX_RING_BYTES as u64 {
+        return Err(DecodeError::Range);
+    }
+    if prod_step.is_some_and(|step| u64::from(step) == length) {
+        return Err(DecodeError::Overlong);
+    }
+    Ok(RingIn {
+        prod: before.prod.wrapping_add(prod_step.unwrap_or(length as u32)),
+        cons: before.cons.wrapping_add(cons_step),
+        bytes: input.bytes(length as usize)?,
+        ext,
+    })
+}
+
+fn get_value<'a>(input: &mut In<'a>) -> Result<Record<'a>, DecodeError> {
+    let byte = input.byte()?;
+    let kind = ValueKind::from_number(byte >> 4).ok_or(DecodeError::Range)?;
+    let length = match byte & 15 {
+        15 => input.varint()?.saturating_add(15),
+        short => u64::from(short),
+    };
+    if length > MAX_VALUE_BYTES as u64 {
+        return Err(DecodeError::Range);
+    }
+    let bytes = input.bytes(length as usize)?;
+    Ok(Record::Value { kind, bytes })
+}

@@ -1,0 +1,74 @@
+//! Compression of chunks and images.
+//!
+//! A chunk is compressed with the wire bytes before it as a prefix, so that small chunks cost
+//! little more than one large one. The four constant bytes that begin every zstd frame are left
+//! out of the file.
+
+use zstd::zstd_safe::{self, CCtx, CParameter, DCtx};
+
+/// How many wire bytes before a chunk help to compress it.
+pub(super) const HISTORY_BYTES: usize = 64 << 10;
+
+/// The most bytes that one frame unpacks to.
+pub(super) const MAX_UNPACKED_BYTES: usize = 8 << 20;
+
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// Fast enough for a ring that fills at full speed; higher levels gain little on wire bytes.
+const LEVEL: i32 = 9;
+
+/// The last wire bytes of a log.
+#[derive(Clone, Debug, Default)]
+pub(super) struct History(Vec<u8>);
+
+impl History {
+    pub(super) fn push(&mut self, wire: &[u8]) {
+        let keep = wire
+            .get(wire.len().saturating_sub(HISTORY_BYTES)..)
+            .unwrap_or_default();
+        let excess = (self.0.len() + keep.len()).saturating_sub(HISTORY_BYTES);
+        self.0.drain(..excess.min(self.0.len()));
+        self.0.extend_from_slice(keep);
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// `raw` compressed; nothing if zstd fails, which only a lack of memory makes it do.
+pub(super) fn pack(prefix: &[u8], raw: &[u8]) -> Option<Vec<u8>> {
+    let mut packed = Vec::with_capacity(zstd_safe::compress_bound(raw.len()));
+    let mut context = CCtx::try_create()?;
+    context
+        .set_parameter(CParameter::CompressionLevel(LEVEL))
+        .ok()?;
+    context.ref_prefix(prefix).ok()?;
+    context.compress2(&mut packed, raw).ok()?;
+    packed.strip_prefix(&ZSTD_MAGIC).map(<[u8]>::to_vec)
+}
+
+/// The inverse of [`pack`].
+pub(super) fn unpack(prefix: &[u8], packed: &[u8]) -> Result<Vec<u8>, String> {
+    let mut frame = Vec::with_capacity(ZSTD_MAGIC.len() + packed.len());
+    frame.extend_from_slice(&ZSTD_MAGIC);
+    frame.extend_from_slice(packed);
+    let size = match zstd_safe::get_frame_content_size(&frame) {
+        Ok(Some(size)) if size <= MAX_UNPACKED_BYTES as u64 => size as usize,
+        _ => return Err("its compressed length is not as expected".into()),
+    };
+    let failed = |code| {
+        format!(
+            "it cannot be uncompressed: {}",
+            zstd_safe::get_error_name(code)
+        )
+    };
+    let mut raw = Vec::with_capacity(size);
+    let mut context = DCtx::try_create().ok_or("no memory to uncompress it")?;
+    context.ref_prefix(prefix).map_err(failed)?;
+    context.decompress(&mut raw, &frame).map_err(failed)?;
+    if raw.len() != size {
+        return Err("it uncompresses to another length than it says".into());
+    }
+    Ok(raw)
+}

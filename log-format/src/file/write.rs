@@ -1,0 +1,321 @@
+//! Writing a log file: create, append, make durable, finish, and continue after a crash.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::frame::{self, Marker, Place};
+use super::header::{self, MAX_HEADER_BYTES};
+use super::images::image_marker;
+use super::pack::{self, History, MAX_UNPACKED_BYTES};
+use super::{Closing, Header, Image, Integrity, LogError, LogReader, MAX_CHUNK_BYTES, Trailer};
+use crate::Decoder;
+
+/// Only root reads what entered a guest.
+const FILE_MODE: u32 = 0o600;
+
+/// What was found when a file was continued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// Wire bytes that the file holds: the ring's consumer index continues here.
+    pub wire_offset: u64,
+    /// Sync number of the last record.
+    pub last_sync: u64,
+    /// Records that the file holds.
+    pub records: u64,
+    /// Bytes of a torn tail that were cut off.
+    pub cut_bytes: u64,
+    /// What was wrong with the tail, if there was one.
+    pub torn: Option<String>,
+}
+
+/// A log file that is being written.
+///
+/// An append that fails leaves the file with its whole chunks: it may be tried again, from
+/// [`Self::wire_offset`] on.
+#[derive(Debug)]
+pub struct LogWriter {
+    file: File,
+    path: PathBuf,
+    /// Where the next frame goes.
+    length: u64,
+    /// A write failed, so there may be bytes behind `length`.
+    has_stray_tail: bool,
+    place: Place,
+    records: u64,
+    decoder: Decoder,
+    history: History,
+}
+
+impl LogWriter {
+    /// Creates a new file with its header and the images that it is to carry, and makes them
+    /// durable. The file must not exist.
+    pub fn create(
+        path: impl AsRef<Path>,
+        header: &Header,
+        images: &[(Image, &[u8])],
+    ) -> Result<Self, LogError> {
+        let path = path.as_ref().to_path_buf();
+        let (bytes, header_crc) =
+            header::to_bytes(header).map_err(|bytes| LogError::HeaderTooLong {
+                path: path.clone(),
+                bytes,
+                max: MAX_HEADER_BYTES,
+            })?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(FILE_MODE)
+            .open(&path)
+            .map_err(|source| LogError::Io {
+                action: "create",
+                path: path.clone(),
+                source,
+            })?;
+        let mut writer = Self {
+            file,
+            path,
+            length: 0,
+            has_stray_tail: false,
+            place: Place::first(header_crc),
+            records: 0,
+            decoder: Decoder::new(),
+            history: History::default(),
+        };
+        writer.write(&bytes)?;
+        for (image, bytes) in images {
+            for piece in bytes.chunks(MAX_UNPACKED_BYTES) {
+                let packed = pack::pack(&[], piece).ok_or_else(|| {
+                    writer.io("compress an image for", io::ErrorKind::OutOfMemory.into())
+                })?;
+                writer.write_frame(image_marker(*image), &packed)?;
+            }
+        }
+        writer.sync()?;
+        writer.sync_directory()?;
+        Ok(writer)
+    }
+
+    /// Opens an unfinished file to continue it, and cuts off a torn tail.
+    pub fn reopen(path: impl AsRef<Path>) -> Result<(Self, Recovery), LogError> {
+        let path = path.as_ref().to_path_buf();
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(|source| LogError::Io {
+                action: "open",
+                path: path.clone(),
+                source,
+            })?;
+        let mut reader = LogReader::open(&path)?;
+        while reader.next_chunk()?.is_some() {}
+        let torn = match reader.integrity() {
+            Integrity::Unfinished => None,
+            Integrity::Torn { why, .. } => Some(why),
+            Integrity::Complete => return Err(LogError::Finished { path }),
+            Integrity::Damaged { offset, why, .. } => {
+                return Err(LogError::Damaged { path, offset, why });
+            }
+        };
+        let mut writer = Self {
+            file,
+            path,
+            length: reader.file_offset(),
+            has_stray_tail: torn.is_some(),
+            place: reader.place(),
+            records: reader.records(),
+            decoder: *reader.decoder(),
+            history: reader.into_history(),
+        };
+        let metadata = writer.file.metadata();
+        let whole = metadata.map_err(|error| writer.io("look at", error))?.len();
+        writer.cut_stray_tail()?;
+        writer.sync()?;
+        let recovery = Recovery {
+            wire_offset: writer.place.wire_offset,
+            last_sync: writer.place.sync,
+            records: writer.records,
+            cut_bytes: whole.saturating_sub(writer.length),
+            torn,
+        };
+        Ok((writer, recovery))
+    }
+
+    /// Appends wire bytes that continue the log and end with a whole record. They are written,
+    /// but not durable before [`Self::sync`]. Returns how many records they are.
+    ///
+    /// If a record is wrong, nothing is written; if writing fails, the chunks written before it
+    /// (each at most [`MAX_CHUNK_BYTES`]) stay, as [`Self::wire_offset`] says.
+    pub fn append(&mut self, wire: &[u8]) -> Result<u64, LogError> {
+        let chunks = self.split(wire)?;
+        let mut rest = wire;
+        let mut total = 0;
+        for chunk in chunks {
+            let (bytes, behind) = rest.split_at_checked(chunk.bytes).unwrap_or((rest, &[]));
+            rest = behind;
+            match pack::pack(self.history.bytes(), bytes) {
+                Some(packed) if packed.len() < bytes.len() => {
+                    self.write_frame(Marker::Packed, &packed)?
+                }
+                _ => self.write_frame(Marker::Raw, bytes)?,
+            }
+            self.history.push(bytes);
+            self.place.wire_offset += chunk.bytes as u64;
+            self.place.sync = chunk.decoder.sync();
+            self.records += chunk.records;
+            self.decoder = chunk.decoder;
+            total += chunk.records;
+        }
+        Ok(total)
+    }
+
+    /// Makes everything written so far durable (`fdatasync`).
+    pub fn sync(&self) -> Result<(), LogError> {
+        self.file
+            .sync_data()
+            .map_err(|error| self.io("make durable", error))
+    }
+
+    /// Writes the trailer and makes the file durable: the log is finished.
+    pub fn finish(mut self, closing: Closing) -> Result<Trailer, LogError> {
+        let trailer = Trailer {
+            sync: self.place.sync,
+            records: self.records,
+            wire_bytes: self.place.wire_offset,
+            closing,
+        };
+        self.write_frame(Marker::Trailer, &frame::trailer_payload(&trailer))?;
+        self.sync()?;
+        Ok(trailer)
+    }
+
+    /// Wire bytes written so far: where in the ring's stream the next append begins.
+    pub const fn wire_offset(&self) -> u64 {
+        self.place.wire_offset
+    }
+
+    /// Sync number of the last record.
+    pub const fn last_sync(&self) -> u64 {
+        self.place.sync
+    }
+
+    /// Records written so far.
+    pub const fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Length of the file.
+    pub const fn file_bytes(&self) -> u64 {
+        self.length
+    }
+
+    /// The decoder as it stands behind the last record.
+    pub const fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// Whether the end record was written, so that the log can be finished.
+    pub fn is_ended(&self) -> bool {
+        self.decoder.is_ended()
+    }
+
+    /// The file's name.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Decodes `wire` and finds where to part it into chunks.
+    fn split(&self, wire: &[u8]) -> Result<Vec<Part>, LogError> {
+        let empty = Part {
+            bytes: 0,
+            records: 0,
+            decoder: self.decoder,
+        };
+        let mut parts = Vec::new();
+        let mut part = empty;
+        let mut used = 0;
+        while let Some(rest) = wire.get(used..).filter(|rest| !rest.is_empty()) {
+            let (length, _) = part
+                .decoder
+                .decode(rest)
+                .map_err(|source| LogError::Record {
+                    path: self.path.clone(),
+                    wire_offset: self.place.wire_offset + used as u64,
+                    source,
+                })?;
+            used += length;
+            part.bytes += length;
+            part.records += 1;
+            if part.bytes + crate::MAX_RECORD_BYTES > MAX_CHUNK_BYTES {
+                parts.push(part);
+                part.bytes = 0;
+                part.records = 0;
+            }
+        }
+        if part.bytes != 0 {
+            parts.push(part);
+        }
+        Ok(parts)
+    }
+
+    fn write_frame(&mut self, marker: Marker, payload: &[u8]) -> Result<(), LogError> {
+        let bytes = frame::to_bytes(&self.place, marker, payload);
+        self.write(&bytes)?;
+        self.place.sequence += 1;
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), LogError> {
+        self.cut_stray_tail()?;
+        if let Err(error) = self.file.write_all_at(bytes, self.length) {
+            // Readers need not see the part that was written; if even that fails, the next
+            // append tries again.
+            self.has_stray_tail = true;
+            let _ = self.cut_stray_tail();
+            return Err(self.io("write to", error));
+        }
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn cut_stray_tail(&mut self) -> Result<(), LogError> {
+        if self.has_stray_tail {
+            self.file
+                .set_len(self.length)
+                .map_err(|error| self.io("shorten", error))?;
+            self.has_stray_tail = false;
+        }
+        Ok(())
+    }
+
+    /// Makes the file's name durable.
+    fn sync_directory(&self) -> Result<(), LogError> {
+        let parent = match self.path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        File::open(parent)
+            .and_then(|directory| directory.sync_all())
+            .map_err(|error| self.io("make durable the directory of", error))
+    }
+
+    fn io(&self, action: &'static str, source: io::Error) -> LogError {
+        LogError::Io {
+            action,
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+/// Whole records that become one chunk.
+#[derive(Clone, Copy)]
+struct Part {
+    bytes: usize,
+    records: u64,
+    /// Behind the last of them.
+    decoder: Decoder,
+}
