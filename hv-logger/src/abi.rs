@@ -1,0 +1,220 @@
+//! What C and Rust hand each other: plain structures, the same bytes on both sides.
+
+use static_assertions::const_assert_eq;
+
+/// The hot part of a logged domain's state. Xen's exit path reads it inline, so that a sync point
+/// at which nothing happens costs a handful of instructions.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Gate {
+    /// Number of the current sync point.
+    pub sync: u64,
+    /// Number of the last sync point whose commits are complete; `u64::MAX` before the first.
+    pub committed: u64,
+    /// The sync number at which the log wants to be asked although nothing is staged: the next
+    /// commit (or the first number past the next value) of a replay, or where it is to pause.
+    pub due: u64,
+    /// `HVLOG_WORK` and its like; set by any CPU, cleared by the vCPU itself.
+    pub attention: u32,
+    /// Non-zero from the completion of an exit that the guest caused until its way back.
+    pub at_sync: u8,
+    /// Non-zero when events are discarded rather than staged, and the guest never blocks.
+    pub replaying: u8,
+    pub(crate) pad: [u8; 2],
+}
+const_assert_eq!(core::mem::size_of::<Gate>(), 32);
+
+/// Something is staged: commit at the next sync point.
+pub const HVLOG_WORK: u32 = 1;
+/// The ring must be served before the guest may run: full (record) or empty (replay).
+pub const HVLOG_BLOCKED: u32 = 2;
+/// The log is to end at the next sync point.
+pub const HVLOG_STOP: u32 = 4;
+/// The start state is not in the log (or compared) yet.
+pub const HVLOG_START: u32 = 8;
+
+/// Kinds of updates that wait for a commit; see [`crate::Logger`].
+pub const HVLOG_STALE_TIME: u32 = 1;
+/// The wallclock changed.
+pub const HVLOG_STALE_WALLCLOCK: u32 = 2;
+/// The runstate changed; written with the next commit, does not cause one.
+pub const HVLOG_STALE_RUNSTATE: u32 = 4;
+/// A backend may have moved the console or the xenstore ring.
+pub const HVLOG_STALE_RINGS: u32 = 8;
+
+/// All commits of this sync point are applied.
+pub const HVLOG_DONE: u32 = 0;
+/// The ring has to be served first; nothing, or only whole commits, were applied.
+pub const HVLOG_WAIT: u32 = 1;
+/// The log ends here: digest registers and memory, then call `hvlog_end`.
+pub const HVLOG_END: u32 = 2;
+/// The log is of no more use (diverged or failed): the counters say why.
+pub const HVLOG_DEAD: u32 = 3;
+/// The replay reached the number it was to pause at.
+pub const HVLOG_UNTIL: u32 = 4;
+
+/// General-purpose registers, in the order rax rbx rcx rdx rsi rdi rbp rsp r8 … r15 rip rflags,
+/// then cs and ss in the halves of the last word.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Registers {
+    /// The words, see the type.
+    pub word: [u64; 19],
+}
+
+/// `vcpu_info.time` but for its version.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TimeUpdate {
+    /// Guest TSC at the update.
+    pub tsc_timestamp: u64,
+    /// Nanoseconds since the host's boot.
+    pub system_time: u64,
+    /// Factor from ticks to nanoseconds, fraction of 2^32.
+    pub tsc_to_system_mul: u32,
+    /// Shift before the multiplication.
+    pub tsc_shift: i8,
+    /// `XEN_PVCLOCK_*`.
+    pub flags: u8,
+    pub(crate) pad: u16,
+}
+const_assert_eq!(core::mem::size_of::<TimeUpdate>(), 24);
+
+/// The wallclock of the shared info page.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WallclockUpdate {
+    /// Seconds of the epoch at boot.
+    pub sec: u64,
+    /// Nanoseconds within it.
+    pub nsec: u32,
+    pub(crate) pad: u32,
+}
+
+/// The runstate area; the layout of Xen's `struct vcpu_runstate_info`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunstateUpdate {
+    /// `RUNSTATE_*`.
+    pub state: u32,
+    pub(crate) pad: u32,
+    /// When the state was entered.
+    pub state_entry_time_ns: u64,
+    /// Nanoseconds in each state.
+    pub time_ns: [u64; 4],
+}
+const_assert_eq!(core::mem::size_of::<RunstateUpdate>(), 48);
+
+/// The console's ring.
+pub const HVLOG_RING_CONSOLE: u32 = 0;
+/// The xenstore ring.
+pub const HVLOG_RING_XENSTORE: u32 = 1;
+/// Bytes that one ring update carries at most.
+pub const HVLOG_RING_BYTES: usize = 1024;
+
+/// What a backend changed in a shared ring.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct RingUpdate {
+    /// The backend's producer index.
+    pub prod: u32,
+    /// The backend's consumer index.
+    pub cons: u32,
+    /// Xenstore: server features, connection state, error. Console: zero.
+    pub ext: [u32; 3],
+    /// How many of `bytes` are new.
+    pub len: u32,
+    /// The new bytes, up to `prod`.
+    pub bytes: [u8; HVLOG_RING_BYTES],
+}
+
+/// Figures for the status operation.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    /// Records logged or replayed.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Events committed.
+    pub events: u64,
+    /// Longest time from an event's arrival to its commit, in nanoseconds.
+    pub max_delay_ns: u64,
+    /// Bytes in the ring.
+    pub ring_used: u64,
+    /// `HVLOG_ERR_*`.
+    pub error: u32,
+    /// Whether a divergence is recorded.
+    pub diverged: u32,
+}
+
+/// No error.
+pub const HVLOG_ERR_NONE: u32 = 0;
+/// The reader's (or writer's) index in the ring is impossible.
+pub const HVLOG_ERR_RING_INDEX: u32 = 1;
+/// The log cannot be decoded.
+pub const HVLOG_ERR_LOG: u32 = 2;
+
+/// How a log ended.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EndState {
+    /// Sync number.
+    pub sync: u64,
+    /// Guest's instruction pointer.
+    pub rip: u64,
+    /// Digest of the registers.
+    pub registers: u64,
+    /// Digest of the memory.
+    pub memory: u64,
+    /// `HVLOG_REASON_*`.
+    pub reason: u32,
+    /// Shutdown code or error.
+    pub code: u32,
+    /// Pages in the digest.
+    pub pages: u32,
+    /// `hvlog_witness` of the registers.
+    pub witness: u32,
+}
+
+/// Asked to.
+pub const HVLOG_REASON_STOP: u32 = 1;
+/// The guest shut down.
+pub const HVLOG_REASON_SHUTDOWN: u32 = 2;
+/// The guest crashed.
+pub const HVLOG_REASON_CRASH: u32 = 3;
+/// The ring was full, and the policy was to stop then.
+pub const HVLOG_REASON_FULL: u32 = 4;
+
+/// Where a replay parted from its log.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Divergence {
+    /// Sync number.
+    pub sync: u64,
+    /// Guest's instruction pointer.
+    pub rip: u64,
+    /// What the log says.
+    pub expected: u64,
+    /// What came.
+    pub actual: u64,
+    /// `HVLOG_DIVERGE_*`.
+    pub kind: u32,
+    /// Kind of record that the guest's execution asks for, where that differs.
+    pub want_kind: u32,
+}
+
+/// The witness differs.
+pub const HVLOG_DIVERGE_WITNESS: u32 = 1;
+/// Another kind of record stands next in the log.
+pub const HVLOG_DIVERGE_RECORD_KIND: u32 = 2;
+/// The next record belongs to another sync number.
+pub const HVLOG_DIVERGE_SYNC: u32 = 3;
+/// The registers at the end differ.
+pub const HVLOG_DIVERGE_END_REGISTERS: u32 = 4;
+/// The memory at the end differs.
+pub const HVLOG_DIVERGE_END_MEMORY: u32 = 5;
+/// The log ends before the guest does.
+pub const HVLOG_DIVERGE_END_OF_LOG: u32 = 6;
+/// The guest starts from another state.
+pub const HVLOG_DIVERGE_START: u32 = 7;

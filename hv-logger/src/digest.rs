@@ -1,0 +1,121 @@
+//! Digests of guest state: a few bits at each commit, 64 bits at the ends of a log.
+//!
+//! They detect accidents, not forgery: any two different words give different sums after any one
+//! step, because a step is a bijection of the sum and of the word.
+
+use crate::abi::Registers;
+
+/// Odd constant of the golden ratio, and the usual one for mixing.
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+
+const fn step(sum: u64, word: u64) -> u64 {
+    (sum ^ word).wrapping_mul(MULTIPLIER).rotate_left(29)
+}
+
+const fn finish(sum: u64) -> u64 {
+    let sum = (sum ^ (sum >> 32)).wrapping_mul(MULTIPLIER);
+    sum ^ (sum >> 29)
+}
+
+/// Digest of the general-purpose registers.
+pub fn registers(registers: &Registers) -> u64 {
+    words(MULTIPLIER, &registers.word)
+}
+
+/// Adds words to a digest.
+pub fn words(digest: u64, words: &[u64]) -> u64 {
+    finish(words.iter().fold(digest, |sum, &word| step(sum, word)))
+}
+
+/// The witness of a sync point.
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "a witness is a byte of the digest"
+)]
+pub fn witness(registers_now: &Registers) -> u8 {
+    (registers(registers_now) >> 56) as u8
+}
+
+/// An ordinary page.
+pub const HVLOG_PAGE_DATA: u32 = 0;
+/// A page table: accessed and dirty bits do not count.
+pub const HVLOG_PAGE_TABLE: u32 = 1;
+/// A live top-level page table: nor do the slots that belong to Xen.
+pub const HVLOG_PAGE_ROOT: u32 = 2;
+
+/// `_PAGE_ACCESSED | _PAGE_DIRTY`.
+const ACCESSED_DIRTY: u64 = 0x60;
+/// `_PAGE_PRESENT`.
+const PRESENT: u64 = 1;
+/// Xen's slots of a top-level page table.
+const XEN_SLOTS: core::ops::Range<usize> = 256..272;
+
+/// Adds a page to a digest of memory. `index` is its place in the domain's slice of the arena.
+pub fn page(digest: u64, index: u64, kind: u32, words: &[u64; 512]) -> u64 {
+    let mut sums = [index ^ MULTIPLIER, index, !index, index << 32];
+    let value = |slot: usize, word: u64| {
+        if kind == HVLOG_PAGE_ROOT && XEN_SLOTS.contains(&slot) {
+            0
+        } else if kind == HVLOG_PAGE_DATA || word & PRESENT == 0 {
+            word
+        } else {
+            word & !ACCESSED_DIRTY
+        }
+    };
+    // Four sums side by side, because a multiplication has to wait for the one before.
+    let (quads, _) = words.as_chunks::<4>();
+    for (row, quad) in quads.iter().enumerate() {
+        for (lane, (sum, &word)) in sums.iter_mut().zip(quad).enumerate() {
+            *sum = step(*sum, value(row * 4 + lane, word));
+        }
+    }
+    finish(sums.iter().fold(digest, |all, &sum| step(all, sum)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bit_of_a_data_page_counts() {
+        let mut words = [0x5a; 512];
+        let whole = page(1, 2, HVLOG_PAGE_DATA, &words);
+        for bit in (0..512 * 64).step_by(61) {
+            words[bit / 64] ^= 1 << (bit % 64);
+            assert_ne!(page(1, 2, HVLOG_PAGE_DATA, &words), whole, "bit {bit}");
+            words[bit / 64] ^= 1 << (bit % 64);
+        }
+        assert_ne!(page(1, 3, HVLOG_PAGE_DATA, &words), whole);
+        assert_ne!(page(2, 2, HVLOG_PAGE_DATA, &words), whole);
+    }
+
+    #[test]
+    fn only_what_belongs_to_the_mmu_and_to_xen_is_masked() {
+        let mut words = [0u64; 512];
+        words[3] = 0x1000 | PRESENT;
+        words[260] = 0x2000 | PRESENT;
+        let table = page(0, 0, HVLOG_PAGE_TABLE, &words);
+        let root = page(0, 0, HVLOG_PAGE_ROOT, &words);
+        words[3] |= ACCESSED_DIRTY;
+        assert_eq!(page(0, 0, HVLOG_PAGE_TABLE, &words), table);
+        assert_ne!(page(0, 0, HVLOG_PAGE_DATA, &words), table);
+        words[260] += 0x1000;
+        assert_ne!(page(0, 0, HVLOG_PAGE_TABLE, &words), table);
+        assert_eq!(page(0, 0, HVLOG_PAGE_ROOT, &words), root);
+        words[272] = ACCESSED_DIRTY;
+        assert_ne!(page(0, 0, HVLOG_PAGE_ROOT, &words), root);
+    }
+
+    #[test]
+    fn a_witness_follows_each_register() {
+        let base = Registers::default();
+        let differing = (0..19)
+            .filter(|&i| {
+                let mut other = base;
+                other.word[i] = 1;
+                witness(&other) != witness(&base)
+            })
+            .count();
+        assert!(differing >= 17, "only {differing} of 19 registers show");
+    }
+}

@@ -1,0 +1,274 @@
+//! The entries for C. They check and convert, call, and return a code; nothing else.
+//!
+//! All but `hvlog_stage`, `hvlog_mark`, `hvlog_is_staged`, `hvlog_deliverable` and
+//! `hvlog_request_stop` are for the context of the domain's vCPU, or for a caller that has it
+//! paused.
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "one contract for all, in the module's text"
+)]
+
+use core::sync::atomic::AtomicU64;
+
+use crate::abi::{Counters, Divergence, EndState, Gate, HVLOG_STOP, HVLOG_WORK, Registers};
+use crate::logger::{Logger, Mode};
+use crate::ring::Ring;
+use crate::xen::{Domain, Guest};
+use crate::{abi, digest};
+
+/// Bytes that a logger takes; to be aligned to 64.
+#[unsafe(no_mangle)]
+pub extern "C" fn hvlog_size() -> usize {
+    core::mem::size_of::<Logger>()
+}
+
+/// Makes a logger in `log`, which is zeroed. `header` is the ring's header page and `data` its data area of
+/// `data_bytes`, a power of two; both zeroed and mapped until the last call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_init(
+    log: *mut Logger,
+    gate: *mut Gate,
+    header: *mut u8,
+    data: *mut u8,
+    data_bytes: u32,
+    replay: bool,
+    on_full_stop: bool,
+) {
+    let mode = if replay { Mode::Replay } else { Mode::Record };
+    // SAFETY: C allocated `hvlog_size()` bytes, and keeps gate and ring as promised.
+    unsafe {
+        let ring = Ring::new(header, data, u64::from(data_bytes));
+        *gate = Gate {
+            committed: u64::MAX,
+            due: if replay { 0 } else { u64::MAX },
+            attention: HVLOG_WORK | abi::HVLOG_START | abi::HVLOG_BLOCKED,
+            at_sync: 1,
+            replaying: u8::from(replay),
+            ..Gate::default()
+        };
+        Logger::init(log, gate, ring, mode, on_full_stop);
+    }
+}
+
+/// Stages an event channel that became pending. Any CPU. False: nothing new (or a replay, which
+/// takes its events from the log).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_stage(log: *const Logger, port: u32, now_ns: u64) -> bool {
+    // SAFETY: a live logger; the stage is made of atomics.
+    let log = unsafe { &*log };
+    let new = log.stage.add(port, now_ns);
+    if new {
+        log.gate().raise(HVLOG_WORK);
+    }
+    new
+}
+
+/// Notes that `HVLOG_STALE_*` things changed. Any CPU.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_mark(log: *const Logger, what: u32) {
+    // SAFETY: as in `hvlog_stage`.
+    let log = unsafe { &*log };
+    log.stage.mark(what);
+    if what & !abi::HVLOG_STALE_RUNSTATE != 0 {
+        log.gate().raise(HVLOG_WORK);
+    }
+}
+
+/// Whether `port` is staged. Any CPU.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_is_staged(log: *const Logger, port: u32) -> bool {
+    // SAFETY: as in `hvlog_stage`.
+    unsafe { &*log }.stage.contains(port)
+}
+
+/// Whether a staged port is not masked in `mask`, the guest's 64 words of event channel masks.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_deliverable(log: *const Logger, mask: *const u64) -> bool {
+    // SAFETY: as in `hvlog_stage`; the mask is 64 aligned words that the guest may change, which
+    // is why they are read as atomics.
+    unsafe { (*log).stage.deliverable(&*mask.cast::<[AtomicU64; 64]>()) }
+}
+
+/// Asks for the log to end at the next sync point. Any CPU.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_request_stop(log: *const Logger) {
+    // SAFETY: as in `hvlog_stage`.
+    unsafe { &*log }.gate().raise(HVLOG_STOP);
+}
+
+/// Serves the ring while `HVLOG_BLOCKED` is up: `HVLOG_DONE`, `HVLOG_WAIT`, `HVLOG_END`,
+/// `HVLOG_DEAD`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_serve(log: *const Logger) -> u32 {
+    // SAFETY: the module's contract.
+    unsafe {
+        let log = &*log;
+        log.own().serve(log.gate())
+    }
+}
+
+/// Commits what is due at this sync point: `HVLOG_DONE` and the guest may run, or another code.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_commit(
+    log: *const Logger,
+    domain: *mut Domain,
+    registers: *const Registers,
+) -> u32 {
+    // SAFETY: the module's contract.
+    unsafe {
+        let log = &*log;
+        log.own()
+            .commit(&log.stage, log.gate(), Guest::new(domain), &*registers)
+    }
+}
+
+/// Takes the digest of the start state.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_start(
+    log: *const Logger,
+    registers: *const Registers,
+    memory: u64,
+    pages: u32,
+) -> u32 {
+    // SAFETY: the module's contract.
+    unsafe {
+        let log = &*log;
+        log.own().start(log.gate(), &*registers, memory, pages)
+    }
+}
+
+/// The guest shut down or crashed: `HVLOG_END` when the log wants the digests of its end.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_shutdown(
+    log: *const Logger,
+    reason: u32,
+    code: u32,
+    rip: u64,
+) -> u32 {
+    // SAFETY: the module's contract.
+    unsafe {
+        let log = &*log;
+        log.own().shutdown(log.gate(), reason, code, rip)
+    }
+}
+
+/// Takes the digests of the end: writes the end record, or compares. `HVLOG_DONE`, or
+/// `HVLOG_DEAD` when they differ.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_end(
+    log: *const Logger,
+    domain: *mut Domain,
+    end: *const EndState,
+) -> u32 {
+    // SAFETY: the module's contract.
+    unsafe {
+        let log = &*log;
+        log.own().finish(log.gate(), Guest::new(domain), *end)
+    }
+}
+
+/// Why the log is about to end, while it is: `HVLOG_REASON_*`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_end_reason(log: *const Logger) -> u32 {
+    // SAFETY: the module's contract.
+    unsafe { (*log).own().end.reason }
+}
+
+/// The answer to RDTSC.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_tsc(log: *const Logger, domain: *mut Domain, live: u64) -> u64 {
+    // SAFETY: the module's contract.
+    unsafe {
+        let log = &*log;
+        log.own().tsc(log.gate(), Guest::new(domain), live)
+    }
+}
+
+/// Logs `len` bytes at `buffer`, or replaces them by those of the log.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_value(
+    log: *const Logger,
+    domain: *mut Domain,
+    kind: u32,
+    buffer: *mut u8,
+    len: usize,
+) {
+    // SAFETY: the module's contract, and `buffer` has `len` bytes.
+    unsafe {
+        let log = &*log;
+        let buffer = core::slice::from_raw_parts_mut(buffer, len);
+        log.own()
+            .value(log.gate(), Guest::new(domain), kind, buffer);
+    }
+}
+
+/// Lets the guest run on without a log.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_release(log: *const Logger) {
+    // SAFETY: the module's contract.
+    unsafe {
+        let log = &*log;
+        log.own().release(log.gate());
+    }
+}
+
+/// Has a replay pause at `until`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_until(log: *const Logger, until: u64) {
+    // SAFETY: the module's contract.
+    unsafe {
+        let log = &*log;
+        log.own().set_until(log.gate(), until);
+    }
+}
+
+/// Figures, how the log ended, and where a replay diverged.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_report(
+    log: *const Logger,
+    counters: *mut Counters,
+    end: *mut EndState,
+    divergence: *mut Divergence,
+) {
+    // SAFETY: the module's contract; the pointers are C's local variables.
+    unsafe {
+        let own = (*log).own();
+        *counters = own.counters();
+        *end = own.end;
+        *divergence = own.divergence;
+    }
+}
+
+/// Digest of the registers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_digest_registers(registers: *const Registers) -> u64 {
+    // SAFETY: C's local variable.
+    digest::registers(unsafe { &*registers })
+}
+
+/// Adds `count` words to a digest.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_digest_words(digest: u64, words: *const u64, count: usize) -> u64 {
+    // SAFETY: C's local array.
+    digest::words(digest, unsafe { core::slice::from_raw_parts(words, count) })
+}
+
+/// Witness of the registers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_witness(registers: *const Registers) -> u32 {
+    // SAFETY: C's local variable.
+    u32::from(digest::witness(unsafe { &*registers }))
+}
+
+/// Adds the page `words` (4096 bytes) of kind `HVLOG_PAGE_*`, at `index` in the slice, to a
+/// digest of memory.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_digest_page(
+    digest: u64,
+    index: u64,
+    kind: u32,
+    words: *const u64,
+) -> u64 {
+    // SAFETY: a mapped page of a paused domain.
+    digest::page(digest, index, kind, unsafe { &*words.cast::<[u64; 512]>() })
+}

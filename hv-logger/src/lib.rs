@@ -1,0 +1,45 @@
+//! Gate, recorder and replayer of one logged domain, linked into the Xen hypervisor.
+//!
+//! # Terms
+//! * *Stage*: where what arrives for the guest waits, out of its sight.
+//! * *Sync point*: a return to the guest from an exit that the guest itself caused.
+//! * *Commit*: making something staged visible to the guest, at a sync point.
+//! * *Value*: an answer to the guest that depends on the world outside it.
+//!
+//! # The way of an event
+//! 1. Something happens for the guest; a hook in Xen calls [`ffi`]'s `hvlog_stage` or
+//!    `hvlog_mark`, on any CPU.
+//! 2. At the vCPU's next sync point Xen calls `hvlog_commit`.
+//! 3. Recording, [`record`] takes it from the [`stage`], encodes it into the [`ring`], and has Xen
+//!    apply it through [`xen`]. Replaying, [`replay`] takes it from the ring instead, and has Xen
+//!    apply it in the same way.
+//! 4. Dom0 is notified when the ring is half full, and at the end.
+//!
+//! [`logger`] holds what both directions share. The unsafe parts are [`ffi`], [`ring`], [`xen`].
+#![cfg_attr(not(test), no_std)]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+pub mod abi;
+pub mod digest;
+pub mod ffi;
+pub mod logger;
+#[cfg(test)]
+mod model;
+pub mod record;
+pub mod replay;
+pub mod ring;
+pub mod stage;
+pub mod xen;
+
+pub use logger::Logger;
+
+#[cfg(all(not(test), target_os = "none"))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    unsafe extern "C" {
+        /// Not defined anywhere: Xen's link fails if anything can panic.
+        fn hvlog_can_panic() -> !;
+    }
+    // SAFETY: never linked, hence never called.
+    unsafe { hvlog_can_panic() }
+}

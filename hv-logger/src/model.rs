@@ -1,0 +1,350 @@
+//! A model of Xen for the tests: what the logger applies to the guest is kept in a list, and what it
+//! samples comes from a few counters. Each test has its own, by thread.
+#![allow(missing_docs, reason = "the functions of xen.rs")]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::cell::RefCell;
+
+use crate::abi::*;
+use crate::ffi;
+use crate::logger::Logger;
+use crate::xen::Domain;
+
+thread_local! {
+    static APPLIED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    static CLOCK: RefCell<u64> = const { RefCell::new(1_000_000) };
+}
+
+fn apply(what: String) {
+    APPLIED.with_borrow_mut(|applied| applied.push(what));
+}
+
+fn tick() -> u64 {
+    CLOCK.with_borrow_mut(|clock| {
+        *clock += 12_345;
+        *clock
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn xenlr_now_ns() -> u64 {
+    tick()
+}
+#[unsafe(no_mangle)]
+extern "C" fn xenlr_notify(_: *mut Domain) {}
+#[unsafe(no_mangle)]
+extern "C" fn xenlr_report_delay(_: *mut Domain, _: u64) {}
+#[unsafe(no_mangle)]
+extern "C" fn xenlr_apply_event(_: *mut Domain, port: u32) {
+    apply(format!("event {port}"));
+}
+#[unsafe(no_mangle)]
+unsafe extern "C" fn xenlr_sample_time(_: *mut Domain, time: *mut TimeUpdate) -> bool {
+    // SAFETY: the caller's local variable.
+    unsafe {
+        (*time).system_time = tick();
+        (*time).tsc_timestamp = (*time).system_time * 2;
+        (*time).tsc_to_system_mul = 1 << 31;
+    }
+    true
+}
+#[unsafe(no_mangle)]
+unsafe extern "C" fn xenlr_apply_time(_: *mut Domain, time: *const TimeUpdate) {
+    // SAFETY: as above.
+    apply(format!("{:?}", unsafe { *time }));
+}
+#[unsafe(no_mangle)]
+unsafe extern "C" fn xenlr_sample_wallclock(_: *mut Domain, to: *mut WallclockUpdate) -> bool {
+    // SAFETY: as above.
+    unsafe { (*to).sec = tick() };
+    true
+}
+#[unsafe(no_mangle)]
+unsafe extern "C" fn xenlr_apply_wallclock(_: *mut Domain, from: *const WallclockUpdate) {
+    // SAFETY: as above.
+    apply(format!("{:?}", unsafe { *from }));
+}
+#[unsafe(no_mangle)]
+unsafe extern "C" fn xenlr_sample_runstate(_: *mut Domain, to: *mut RunstateUpdate) -> bool {
+    // SAFETY: as above.
+    unsafe { (*to).time_ns[0] = tick() };
+    true
+}
+#[unsafe(no_mangle)]
+unsafe extern "C" fn xenlr_apply_runstate(_: *mut Domain, from: *const RunstateUpdate) {
+    // SAFETY: as above.
+    apply(format!("{:?}", unsafe { *from }));
+}
+#[unsafe(no_mangle)]
+unsafe extern "C" fn xenlr_sample_ring(_: *mut Domain, ring: u32, to: *mut RingUpdate) -> bool {
+    // SAFETY: as above.
+    let to = unsafe { &mut *to };
+    (to.prod, to.len, to.ext) = (to.prod.wrapping_add(5), 5, [0; 3]);
+    to.bytes[..5].copy_from_slice(b"hello");
+    ring == HVLOG_RING_CONSOLE
+}
+#[unsafe(no_mangle)]
+unsafe extern "C" fn xenlr_apply_ring(_: *mut Domain, ring: u32, from: *const RingUpdate) {
+    // SAFETY: as above.
+    let from = unsafe { &*from };
+    apply(format!(
+        "ring {ring} {} {:?}",
+        from.prod,
+        &from.bytes[..from.len as usize]
+    ));
+}
+
+/// A logged domain without Xen: ring, gate and logger.
+pub struct Model {
+    pub gate: Box<Gate>,
+    pub pages: Vec<u64>,
+    log: *mut Logger,
+}
+
+const RING_BYTES: usize = 16384;
+
+impl Model {
+    pub fn new(replay: bool) -> Self {
+        let mut model = Self {
+            gate: Box::default(),
+            pages: vec![0; (4096 + RING_BYTES) / 8],
+            // SAFETY: the layout is not empty.
+            log: unsafe { alloc_zeroed(Self::layout()) }.cast(),
+        };
+        let header: *mut u8 = model.pages.as_mut_ptr().cast();
+        // SAFETY: zeroed and large enough, and kept until the drop.
+        unsafe {
+            let data = header.add(4096);
+            ffi::hvlog_init(
+                model.log,
+                &raw mut *model.gate,
+                header,
+                data,
+                RING_BYTES as u32,
+                replay,
+                false,
+            );
+        }
+        APPLIED.with_borrow_mut(Vec::clear);
+        model
+    }
+
+    fn layout() -> Layout {
+        Layout::from_size_align(ffi::hvlog_size(), 64).expect("the layout of a logger")
+    }
+
+    /// The registers at a sync number: a guest that does the same each time.
+    pub fn registers(sync: u64) -> Registers {
+        let mut registers = Registers::default();
+        registers.word[16] = 0x1000 + sync;
+        registers
+    }
+
+    pub fn applied(&self) -> Vec<String> {
+        APPLIED.with_borrow(Clone::clone)
+    }
+
+    pub fn start(&self) -> u32 {
+        // SAFETY: a live logger, used by this thread only.
+        unsafe { ffi::hvlog_start(self.log, &Self::registers(0), 7, 1) }
+    }
+    pub fn serve(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { ffi::hvlog_serve(self.log) }
+    }
+    pub fn stage(&self, port: u32) {
+        // SAFETY: as above.
+        unsafe { ffi::hvlog_stage(self.log, port, tick()) };
+    }
+    pub fn mark(&self, what: u32) {
+        // SAFETY: as above.
+        unsafe { ffi::hvlog_mark(self.log, what) }
+    }
+    /// Commits at the current number.
+    pub fn commit(&self) -> u32 {
+        let registers = Self::registers(self.gate.sync);
+        // SAFETY: as above; the domain is not looked at.
+        unsafe { ffi::hvlog_commit(self.log, core::ptr::null_mut(), &registers) }
+    }
+    pub fn tsc(&self) -> u64 {
+        // SAFETY: as above.
+        unsafe { ffi::hvlog_tsc(self.log, core::ptr::null_mut(), tick()) }
+    }
+    pub fn shutdown(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { ffi::hvlog_shutdown(self.log, HVLOG_REASON_SHUTDOWN, 0, 5) }
+    }
+    pub fn end(&self, memory: u64) -> u32 {
+        let end = EndState {
+            sync: self.gate.sync,
+            reason: HVLOG_REASON_SHUTDOWN,
+            memory,
+            ..EndState::default()
+        };
+        // SAFETY: as above.
+        unsafe { ffi::hvlog_end(self.log, core::ptr::null_mut(), &end) }
+    }
+    pub fn report(&self) -> (Counters, Divergence) {
+        let (mut counters, mut divergence) = Default::default();
+        let mut end = EndState::default();
+        // SAFETY: as above.
+        unsafe { ffi::hvlog_report(self.log, &mut counters, &mut end, &mut divergence) };
+        (counters, divergence)
+    }
+    /// The shared index at `offset` (`log_format::ring`).
+    pub fn index(&mut self, offset: usize) -> &mut u64 {
+        &mut self.pages[offset / 8]
+    }
+    /// The bytes of the log, of a recording that nobody has read from.
+    pub fn log(&mut self) -> Vec<u8> {
+        let len = *self.index(log_format::ring::PROD_OFFSET) as usize;
+        let bytes = self.pages[512..].iter().flat_map(|word| word.to_le_bytes());
+        bytes.take(len).collect()
+    }
+    /// Hands a replay its log.
+    pub fn feed(&mut self, log: &[u8]) {
+        for (word, bytes) in self.pages[512..].iter_mut().zip(log.chunks(8)) {
+            let mut padded = [0; 8];
+            padded[..bytes.len()].copy_from_slice(bytes);
+            *word = u64::from_le_bytes(padded);
+        }
+        *self.index(log_format::ring::PROD_OFFSET) = log.len() as u64;
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        // SAFETY: allocated with the same layout; a logger has nothing to drop.
+        unsafe { dealloc(self.log.cast(), Self::layout()) };
+    }
+}
+
+/// Runs a guest whose inputs are those of `with`, to its shutdown.
+fn run(model: &mut Model, with: impl Fn(&Model, u64)) -> u32 {
+    assert_eq!(model.serve(), HVLOG_DONE);
+    if model.start() != HVLOG_DONE {
+        return HVLOG_DEAD;
+    }
+    for sync in 0..50 {
+        with(model, sync);
+        let code = model.commit();
+        if code != HVLOG_DONE {
+            return code;
+        }
+        if sync % 3 == 0 {
+            apply(format!("tsc {}", model.tsc()));
+        }
+        model.gate.sync += 1;
+        if model.gate.attention & HVLOG_BLOCKED != 0 && model.serve() != HVLOG_DONE {
+            return HVLOG_DEAD;
+        }
+    }
+    match model.shutdown() {
+        HVLOG_END => model.end(99),
+        code => code,
+    }
+}
+
+fn record() -> (Vec<u8>, Vec<String>) {
+    let mut model = Model::new(false);
+    let code = run(&mut model, |model, sync| {
+        if sync % 4 == 1 {
+            model.stage(2);
+            model.stage(70);
+        }
+        if sync % 7 == 0 {
+            model.mark(HVLOG_STALE_TIME | HVLOG_STALE_WALLCLOCK | HVLOG_STALE_RUNSTATE);
+        }
+    });
+    assert_eq!(
+        code,
+        HVLOG_DONE,
+        "{:?} at {}",
+        model.report().0,
+        model.gate.sync
+    );
+    (model.log(), model.applied())
+}
+
+#[test]
+fn a_replay_applies_what_the_recording_did() {
+    let (log, recorded) = record();
+    let mut model = Model::new(true);
+    model.feed(&log);
+    // What is staged in a replay comes from outside, and is not looked at.
+    assert_eq!(
+        run(&mut model, |_, _| {}),
+        HVLOG_DONE,
+        "{:?}",
+        model.report().1
+    );
+    assert_eq!(model.applied(), recorded);
+    assert!(recorded.iter().any(|line| line.starts_with("ring 0")));
+}
+
+#[test]
+fn another_execution_diverges() {
+    let (log, _) = record();
+    let mut model = Model::new(true);
+    model.feed(&log);
+    assert_eq!(model.serve(), HVLOG_DONE);
+    assert_eq!(model.start(), HVLOG_DONE);
+    assert_eq!(model.commit(), HVLOG_DONE);
+    model.gate.sync += 1;
+    // The log has a time-stamp counter here; this guest goes on without asking for it.
+    assert_eq!(model.commit(), HVLOG_DEAD);
+    assert_eq!(model.report().1.kind, HVLOG_DIVERGE_SYNC);
+}
+
+#[test]
+fn another_end_diverges() {
+    let (log, _) = record();
+    let mut model = Model::new(true);
+    model.feed(&log);
+    assert_eq!(model.serve(), HVLOG_DONE);
+    assert_eq!(model.start(), HVLOG_DONE);
+    for sync in 0..50 {
+        assert_eq!(model.commit(), HVLOG_DONE);
+        if sync % 3 == 0 {
+            model.tsc();
+        }
+        model.gate.sync += 1;
+    }
+    assert_eq!(model.shutdown(), HVLOG_END);
+    assert_eq!(model.end(98), HVLOG_DEAD);
+    assert_eq!(model.report().1.kind, HVLOG_DIVERGE_END_MEMORY);
+}
+
+#[test]
+fn a_full_ring_blocks_and_loses_nothing() {
+    let mut model = Model::new(false);
+    assert_eq!(model.serve(), HVLOG_DONE);
+    model.start();
+    let mut records = 0;
+    while model.gate.attention & HVLOG_BLOCKED == 0 {
+        model.tsc();
+        model.gate.sync += 1;
+        records += 1;
+    }
+    assert_eq!(model.serve(), HVLOG_WAIT);
+    assert!(records > 1000);
+    let prod = *model.index(log_format::ring::PROD_OFFSET);
+    *model.index(log_format::ring::CONS_OFFSET) = prod;
+    assert_eq!(model.serve(), HVLOG_DONE);
+    assert_eq!(model.report().0.records, records + 1);
+}
+
+#[test]
+fn a_bad_index_of_the_reader_ends_the_log_only() {
+    let mut model = Model::new(false);
+    assert_eq!(model.serve(), HVLOG_DONE);
+    model.start();
+    *model.index(log_format::ring::CONS_OFFSET) = u64::MAX / 2;
+    for _ in 0..5000 {
+        model.tsc();
+        model.gate.sync += 1;
+    }
+    assert_eq!(model.report().0.error, HVLOG_ERR_RING_INDEX);
+    assert_eq!(model.gate.attention & HVLOG_BLOCKED, 0);
+    assert_eq!(model.serve(), HVLOG_DONE);
+}

@@ -1,0 +1,225 @@
+//! Recording: inputs come from the stage and go into the log and the guest.
+
+use log_format::{End, EndReason, Item, Record};
+
+use crate::abi::{
+    EndState, HVLOG_BLOCKED, HVLOG_DONE, HVLOG_END, HVLOG_ERR_LOG, HVLOG_ERR_RING_INDEX,
+    HVLOG_REASON_CRASH, HVLOG_REASON_FULL, HVLOG_REASON_SHUTDOWN, HVLOG_REASON_STOP,
+    HVLOG_STALE_RINGS, HVLOG_STALE_RUNSTATE, HVLOG_STALE_TIME, HVLOG_STALE_WALLCLOCK, HVLOG_STOP,
+    HVLOG_WAIT, HVLOG_WORK, Registers,
+};
+use crate::logger::{GateRef, Mode, Own, RINGS};
+use crate::stage::Stage;
+use crate::{digest, xen::Guest};
+
+/// Bytes that must be free before the guest runs: the records of one commit (two full rings, 64
+/// events, the others), those of one exit's values, and the end record.
+pub const RESERVE_BYTES: u64 = 4096;
+
+/// An event that waits for longer than this is reported on Xen's console.
+const LONG_DELAY_NS: u64 = 1_000_000_000;
+
+impl Own {
+    /// Checks for room; without it the guest may not run on.
+    pub(crate) fn serve_record(&mut self, gate: GateRef) -> u32 {
+        match self.ring.free(RESERVE_BYTES) {
+            Ok(free) if free >= RESERVE_BYTES => {
+                gate.clear(HVLOG_BLOCKED);
+                HVLOG_DONE
+            }
+            Ok(free) if self.on_full_stop => {
+                if gate.is_at_sync() {
+                    self.end.reason = HVLOG_REASON_FULL;
+                    return HVLOG_END;
+                }
+                // Within a preempted hypercall: its next completion is where the log can end.
+                if free < RESERVE_BYTES / 2 {
+                    self.fail(gate, None, HVLOG_ERR_LOG);
+                }
+                HVLOG_DONE
+            }
+            Ok(_) => HVLOG_WAIT,
+            Err(_) => {
+                self.fail(gate, None, HVLOG_ERR_RING_INDEX);
+                HVLOG_DONE
+            }
+        }
+    }
+
+    /// Appends a record of the current sync number. There is always room for it: see
+    /// [`RESERVE_BYTES`].
+    pub(crate) fn append(
+        &mut self,
+        gate: GateRef,
+        guest: Option<Guest>,
+        witness: u8,
+        record: &Record<'_>,
+    ) {
+        self.append_at(gate.sync(), gate, guest, witness, record);
+    }
+
+    fn append_at(
+        &mut self,
+        sync: u64,
+        gate: GateRef,
+        guest: Option<Guest>,
+        witness: u8,
+        record: &Record<'_>,
+    ) {
+        if self.mode != Mode::Record {
+            return;
+        }
+        let item = Item {
+            sync,
+            witness,
+            record: *record,
+        };
+        let len = self.encoder.encode(&item, &mut self.scratch);
+        self.write(gate, guest, len);
+    }
+
+    /// The same for the ring update in `self.update`, which is too large to be moved about.
+    fn append_ring(&mut self, gate: GateRef, guest: Guest, witness: u8, ring: u32) {
+        if self.mode != Mode::Record {
+            return;
+        }
+        let item = Item {
+            sync: gate.sync(),
+            witness,
+            record: self.update.record(ring),
+        };
+        let len = self.encoder.encode(&item, &mut self.scratch);
+        self.write(gate, Some(guest), len);
+    }
+
+    /// Puts the encoded record into the ring.
+    fn write(&mut self, gate: GateRef, guest: Option<Guest>, len: usize) {
+        let bytes = self.scratch.get(..len).unwrap_or(&[]);
+        if bytes.is_empty() {
+            // The encoder refuses what no decoder would take: a bug of ours, never silent.
+            self.fail(gate, guest, HVLOG_ERR_LOG);
+            return;
+        }
+        self.ring.write(bytes);
+        self.counters.records += 1;
+        self.counters.bytes += len as u64;
+
+        let half = self.ring.size() / 2;
+        match self.ring.free(half) {
+            Ok(free) => {
+                if free < RESERVE_BYTES {
+                    gate.raise(HVLOG_BLOCKED);
+                }
+                if free >= half {
+                    self.notified = false;
+                } else if !self.notified {
+                    self.notified = true;
+                    if let Some(guest) = guest {
+                        guest.notify();
+                    }
+                }
+            }
+            Err(_) => self.fail(gate, guest, HVLOG_ERR_RING_INDEX),
+        }
+    }
+
+    /// Takes what is staged, logs it and applies it.
+    pub(crate) fn commit_record(
+        &mut self,
+        stage: &Stage,
+        gate: GateRef,
+        guest: Guest,
+        registers: &Registers,
+    ) -> u32 {
+        let witness = digest::witness(registers);
+
+        // First the flag, then what it stands for: an arrival in between raises it again.
+        gate.clear(HVLOG_WORK);
+        let stale = stage.take_marks();
+
+        if stale & HVLOG_STALE_WALLCLOCK != 0
+            && let Some(wallclock) = guest.sample_wallclock()
+        {
+            self.append(gate, Some(guest), witness, &wallclock.into());
+            guest.apply_wallclock(&wallclock);
+        }
+        if stale & HVLOG_STALE_TIME != 0
+            && let Some(time) = guest.sample_time()
+        {
+            self.append(gate, Some(guest), witness, &Record::Time(time.into()));
+            guest.apply_time(&time);
+        }
+        if stale & HVLOG_STALE_RUNSTATE != 0
+            && let Some(runstate) = guest.sample_runstate()
+        {
+            let record = Record::Runstate(runstate.into());
+            self.append(gate, Some(guest), witness, &record);
+            guest.apply_runstate(&runstate);
+        }
+
+        // The ports are taken before the rings are looked at: the bytes that an event announces
+        // are in its ring when the event is staged.
+        let mut ports = [0; 64];
+        let (count, since_ns) = stage.take_ports(&mut ports);
+        if count != 0 || stale & HVLOG_STALE_RINGS != 0 {
+            self.commit_rings(gate, guest, witness);
+        }
+        for &port in ports.iter().take(count) {
+            self.append(gate, Some(guest), witness, &Record::Event { port });
+            guest.apply_event(port);
+        }
+        if count != 0 {
+            let delay_ns = Guest::now_ns().saturating_sub(since_ns);
+            self.counters.events += count as u64;
+            self.counters.max_delay_ns = self.counters.max_delay_ns.max(delay_ns);
+            if delay_ns > LONG_DELAY_NS {
+                guest.report_delay(delay_ns);
+            }
+        }
+        if stage.is_pending() {
+            gate.raise(HVLOG_WORK);
+        }
+
+        if gate.is_raised(HVLOG_STOP) && self.mode == Mode::Record {
+            self.end.reason = HVLOG_REASON_STOP;
+            return HVLOG_END;
+        }
+        HVLOG_DONE
+    }
+
+    fn commit_rings(&mut self, gate: GateRef, guest: Guest, witness: u8) {
+        for ring in RINGS {
+            if !guest.sample_ring(ring, &mut self.update) {
+                continue;
+            }
+            self.append_ring(gate, guest, witness, ring);
+            guest.apply_ring(ring, &self.update);
+        }
+    }
+
+    /// Writes the end record.
+    pub(crate) fn finish_record(&mut self, gate: GateRef, guest: Guest, end: EndState) -> u32 {
+        let record = Record::End(End {
+            reason: u8::try_from(end.reason)
+                .ok()
+                .and_then(EndReason::from_number)
+                .unwrap_or(EndReason::Error),
+            code: end.code,
+            rip: end.rip,
+            registers: end.registers,
+            memory: end.memory,
+            pages: end.pages,
+        });
+        // The guest ends itself on its way to the next sync point, after the values of this one.
+        let sync = match end.reason {
+            HVLOG_REASON_SHUTDOWN | HVLOG_REASON_CRASH => end.sync.wrapping_add(1),
+            _ => end.sync,
+        };
+        let witness = u8::try_from(end.witness).unwrap_or(0);
+        self.append_at(sync, gate, Some(guest), witness, &record);
+        self.end = end;
+        self.mode = Mode::Dead;
+        gate.clear(HVLOG_STOP);
+        HVLOG_DONE
+    }
+}

@@ -1,0 +1,370 @@
+//! Replaying: inputs come from the log; what the guest does must fit it.
+
+use log_format::{DecodeError, EndReason, Kind, MAX_RECORD_BYTES, Record, ValueKind};
+
+use crate::abi::{
+    Divergence, EndState, HVLOG_BLOCKED, HVLOG_DEAD, HVLOG_DIVERGE_END_MEMORY,
+    HVLOG_DIVERGE_END_REGISTERS, HVLOG_DIVERGE_RECORD_KIND, HVLOG_DIVERGE_START,
+    HVLOG_DIVERGE_SYNC, HVLOG_DIVERGE_WITNESS, HVLOG_DONE, HVLOG_END, HVLOG_REASON_STOP,
+    HVLOG_RING_CONSOLE, HVLOG_RING_XENSTORE, HVLOG_UNTIL, HVLOG_WAIT, HVLOG_WORK, Registers,
+    WallclockUpdate,
+};
+use crate::logger::{BAD_LOG, Content, GateRef, Head, Mode, Own, RING_INDEX};
+use crate::{digest, xen::Guest};
+
+/// Index of the instruction pointer in [`Registers`].
+const RIP: usize = 16;
+
+impl Own {
+    /// Makes sure that the next record is known; without it the guest may not run on.
+    pub(crate) fn serve_replay(&mut self, gate: GateRef) -> u32 {
+        if self.next.is_none() {
+            match self.fetch() {
+                Ok(true) => {}
+                Ok(false) => return HVLOG_WAIT,
+                Err(error) => {
+                    self.fail(gate, None, error);
+                    return HVLOG_DEAD;
+                }
+            }
+        }
+        gate.clear(HVLOG_BLOCKED);
+        self.update_due(gate);
+        HVLOG_DONE
+    }
+
+    /// Decodes the next record from the ring. Ok(false): its bytes are not there yet.
+    fn fetch(&mut self) -> Result<bool, u32> {
+        let available = self.ring.available().map_err(|_| RING_INDEX)?;
+        if available == 0 {
+            return Ok(false);
+        }
+        #[allow(clippy::cast_possible_truncation, reason = "bounded by the buffer")]
+        let len = available.min(MAX_RECORD_BYTES as u64) as usize;
+        let Some(bytes) = self.scratch.get_mut(..len) else {
+            return Err(BAD_LOG);
+        };
+        self.ring.peek(bytes);
+
+        let (len, item) = match self.decoder.decode(bytes) {
+            Ok(decoded) => decoded,
+            Err(DecodeError::Incomplete) if len < MAX_RECORD_BYTES => return Ok(false),
+            Err(_) => return Err(BAD_LOG),
+        };
+        let mut sync = item.sync;
+        let mut at_exit = !item.record.is_commit();
+        let content = match item.record {
+            Record::Event { port } => Content::Event(port),
+            Record::Time(time) => Content::Time(time.into()),
+            Record::Wallclock { sec, nsec } => {
+                Content::Wallclock(WallclockUpdate { sec, nsec, pad: 0 })
+            }
+            Record::Runstate(runstate) => Content::Runstate(runstate.into()),
+            Record::ConsoleIn(ring) => {
+                self.update.set(&ring);
+                Content::Ring(HVLOG_RING_CONSOLE)
+            }
+            Record::XenstoreIn(ring) => {
+                self.update.set(&ring);
+                Content::Ring(HVLOG_RING_XENSTORE)
+            }
+            Record::Start {
+                registers,
+                memory,
+                pages,
+            } => Content::Start(registers, memory, pages),
+            Record::End(end) => {
+                // The guest gets there on its way to the sync point that it is logged at.
+                if matches!(end.reason, EndReason::Shutdown | EndReason::Crash) {
+                    at_exit = true;
+                    sync = sync.saturating_sub(1);
+                }
+                Content::End(end)
+            }
+            Record::Tsc { value } => Content::Tsc(value),
+            Record::Value { kind, bytes } => {
+                for (to, from) in self.value.iter_mut().zip(bytes) {
+                    *to = *from;
+                }
+                Content::Value(kind, bytes.len())
+            }
+        };
+        self.next = Some(Head {
+            sync,
+            witness: item.witness,
+            kind: item.record.kind(),
+            at_exit,
+            len,
+            content,
+        });
+        Ok(true)
+    }
+
+    /// Uses up the next record, and looks for the one after it.
+    fn advance(&mut self, gate: GateRef) {
+        if let Some(head) = self.next.take() {
+            self.ring.consume(head.len as u64);
+            self.counters.records += 1;
+            self.counters.bytes += head.len as u64;
+        }
+        match self.fetch() {
+            Ok(true) => {}
+            Ok(false) => gate.raise(HVLOG_BLOCKED),
+            Err(error) => self.fail(gate, None, error),
+        }
+    }
+
+    fn update_due(&self, gate: GateRef) {
+        let due = match self.next {
+            // A value must have been asked for before the next sync point.
+            Some(head) if head.at_exit => head.sync.saturating_add(1),
+            Some(head) => head.sync,
+            None => u64::MAX,
+        };
+        gate.set_due(due.min(self.until));
+    }
+
+    /// Applies the commits of the current sync number.
+    pub(crate) fn commit_replay(
+        &mut self,
+        gate: GateRef,
+        guest: Guest,
+        registers: &Registers,
+    ) -> u32 {
+        let sync = gate.sync();
+        let rip = registers.word.get(RIP).copied().unwrap_or(0);
+        let witness = digest::witness(registers);
+        gate.clear(HVLOG_WORK);
+
+        loop {
+            let Some(head) = self.next else {
+                gate.raise(HVLOG_BLOCKED);
+                return HVLOG_WAIT;
+            };
+            if head.at_exit && head.sync >= sync || head.sync > sync {
+                break;
+            }
+            let (kind, expected, actual) = if head.sync < sync {
+                (HVLOG_DIVERGE_SYNC, head.sync, sync)
+            } else if head.witness != witness {
+                (HVLOG_DIVERGE_WITNESS, head.witness.into(), witness.into())
+            } else {
+                (0, 0, 0)
+            };
+            if kind != 0 {
+                self.diverge(
+                    gate,
+                    Divergence {
+                        sync,
+                        rip,
+                        expected,
+                        actual,
+                        kind,
+                        want_kind: 0,
+                    },
+                );
+                return HVLOG_DEAD;
+            }
+            if head.kind == Kind::End {
+                self.end.reason = HVLOG_REASON_STOP;
+                return HVLOG_END;
+            }
+            self.apply(guest, head.content);
+            self.advance(gate);
+        }
+
+        self.update_due(gate);
+        if sync >= self.until {
+            HVLOG_UNTIL
+        } else {
+            HVLOG_DONE
+        }
+    }
+
+    fn apply(&mut self, guest: Guest, content: Content) {
+        match content {
+            Content::Event(port) => {
+                self.counters.events += 1;
+                guest.apply_event(port);
+            }
+            Content::Time(time) => guest.apply_time(&time),
+            Content::Wallclock(wallclock) => guest.apply_wallclock(&wallclock),
+            Content::Runstate(runstate) => guest.apply_runstate(&runstate),
+            Content::Ring(ring) => guest.apply_ring(ring, &self.update),
+            Content::Start(..) | Content::End(_) | Content::Tsc(_) | Content::Value(..) => {}
+        }
+    }
+
+    /// Diverges because another record stands next in the log than the guest asks for.
+    fn diverge_kind(&mut self, gate: GateRef, rip: u64, asked: Kind, actual: u64) {
+        let sync = gate.sync();
+        let expected = self.next.map_or(0, |head| u64::from(head.kind as u32));
+        self.diverge(
+            gate,
+            Divergence {
+                sync,
+                rip,
+                expected,
+                actual,
+                kind: HVLOG_DIVERGE_RECORD_KIND,
+                want_kind: asked as u32,
+            },
+        );
+    }
+
+    /// The next record, if it is a `kind` of the current sync number; if not, the replay has
+    /// diverged.
+    fn expect(&mut self, gate: GateRef, rip: u64, kind: Kind) -> Option<Content> {
+        let sync = gate.sync();
+        match self.next {
+            Some(head) if head.sync == sync && head.kind == kind => return Some(head.content),
+            Some(head) if head.sync != sync => self.diverge(
+                gate,
+                Divergence {
+                    sync,
+                    rip,
+                    expected: head.sync,
+                    actual: sync,
+                    kind: HVLOG_DIVERGE_SYNC,
+                    want_kind: kind as u32,
+                },
+            ),
+            _ => self.diverge_kind(gate, rip, kind, u64::from(kind as u32)),
+        }
+        None
+    }
+
+    pub(crate) fn tsc_replay(&mut self, gate: GateRef, live: u64) -> u64 {
+        let Some(Content::Tsc(value)) = self.expect(gate, 0, Kind::Tsc) else {
+            return live;
+        };
+        self.advance(gate);
+        self.update_due(gate);
+        value
+    }
+
+    pub(crate) fn value_replay(&mut self, gate: GateRef, kind: ValueKind, buffer: &mut [u8]) {
+        let Some(Content::Value(logged, len)) = self.expect(gate, 0, Kind::Value) else {
+            return;
+        };
+        if logged != kind || len != buffer.len() {
+            self.diverge_kind(gate, 0, Kind::Value, u64::from(kind as u32));
+            return;
+        }
+        for (to, from) in buffer.iter_mut().zip(&self.value) {
+            *to = *from;
+        }
+        self.advance(gate);
+        self.update_due(gate);
+    }
+
+    pub(crate) fn start_replay(
+        &mut self,
+        gate: GateRef,
+        registers: &Registers,
+        memory: u64,
+        pages: u32,
+    ) -> u32 {
+        let rip = registers.word.get(RIP).copied().unwrap_or(0);
+        let Some(Content::Start(logged_registers, logged_memory, logged_pages)) =
+            self.expect(gate, rip, Kind::Start)
+        else {
+            return HVLOG_DEAD;
+        };
+        let sum = digest::registers(registers);
+        let (expected, actual) = if logged_registers != sum {
+            (logged_registers, sum)
+        } else if logged_pages != pages {
+            (u64::from(logged_pages), u64::from(pages))
+        } else {
+            (logged_memory, memory)
+        };
+        if expected != actual {
+            self.diverge(
+                gate,
+                Divergence {
+                    sync: 0,
+                    rip,
+                    expected,
+                    actual,
+                    kind: HVLOG_DIVERGE_START,
+                    want_kind: 0,
+                },
+            );
+            return HVLOG_DEAD;
+        }
+        self.advance(gate);
+        self.update_due(gate);
+        HVLOG_DONE
+    }
+
+    pub(crate) fn shutdown_replay(
+        &mut self,
+        gate: GateRef,
+        reason: u32,
+        code: u32,
+        rip: u64,
+    ) -> u32 {
+        match self.expect(gate, rip, Kind::End) {
+            Some(Content::End(end)) if end.reason as u32 == reason && end.code == code => HVLOG_END,
+            Some(_) => {
+                self.diverge_kind(gate, rip, Kind::End, u64::from(reason));
+                HVLOG_DEAD
+            }
+            None => HVLOG_DEAD,
+        }
+    }
+
+    /// Compares the state at the end.
+    pub(crate) fn finish_replay(&mut self, gate: GateRef, end: EndState) -> u32 {
+        self.end = end;
+        let Some(Head {
+            content: Content::End(logged),
+            len,
+            ..
+        }) = self.next.take()
+        else {
+            return HVLOG_DEAD;
+        };
+        // The log is used up; the ring shows it.
+        self.ring.consume(len as u64);
+        self.counters.records += 1;
+        self.counters.bytes += len as u64;
+        self.end.reason = logged.reason as u32;
+        self.end.code = logged.code;
+
+        let (kind, expected, actual) = if logged.registers != end.registers {
+            (HVLOG_DIVERGE_END_REGISTERS, logged.registers, end.registers)
+        } else if logged.pages != end.pages {
+            (
+                HVLOG_DIVERGE_END_MEMORY,
+                u64::from(logged.pages),
+                u64::from(end.pages),
+            )
+        } else {
+            (HVLOG_DIVERGE_END_MEMORY, logged.memory, end.memory)
+        };
+        if expected != actual {
+            self.diverge(
+                gate,
+                Divergence {
+                    sync: end.sync,
+                    rip: end.rip,
+                    expected,
+                    actual,
+                    kind,
+                    want_kind: 0,
+                },
+            );
+            return HVLOG_DEAD;
+        }
+        self.mode = Mode::Dead;
+        HVLOG_DONE
+    }
+
+    /// Sets the number at which the replay pauses.
+    pub fn set_until(&mut self, gate: GateRef, until: u64) {
+        self.until = until;
+        self.update_due(gate);
+    }
+}

@@ -1,0 +1,114 @@
+//! What Xen offers to the logger: to look at the world's side of an input, and to apply one to the
+//! guest. The C side is `xen/common/xenlr/`; in unit tests a model stands in for it.
+
+use crate::abi::{RingUpdate, RunstateUpdate, TimeUpdate, WallclockUpdate};
+
+/// Xen's own structure of a logged domain; opaque here.
+#[repr(C)]
+pub struct Domain {
+    private: [u8; 0],
+}
+
+unsafe extern "C" {
+    fn xenlr_now_ns() -> u64;
+    fn xenlr_notify(domain: *mut Domain);
+    fn xenlr_apply_event(domain: *mut Domain, port: u32);
+    fn xenlr_sample_time(domain: *mut Domain, time: *mut TimeUpdate) -> bool;
+    fn xenlr_apply_time(domain: *mut Domain, time: *const TimeUpdate);
+    fn xenlr_sample_wallclock(domain: *mut Domain, wallclock: *mut WallclockUpdate) -> bool;
+    fn xenlr_apply_wallclock(domain: *mut Domain, wallclock: *const WallclockUpdate);
+    fn xenlr_sample_runstate(domain: *mut Domain, runstate: *mut RunstateUpdate) -> bool;
+    fn xenlr_apply_runstate(domain: *mut Domain, runstate: *const RunstateUpdate);
+    fn xenlr_sample_ring(domain: *mut Domain, ring: u32, update: *mut RingUpdate) -> bool;
+    fn xenlr_report_delay(domain: *mut Domain, delay_ns: u64);
+    fn xenlr_apply_ring(domain: *mut Domain, ring: u32, update: *const RingUpdate);
+}
+
+/// The guest, as Xen lets the logger see it. Each `sample_` returns false when the guest's copy is
+/// up to date already.
+#[derive(Clone, Copy)]
+pub struct Guest(*mut Domain);
+
+impl Guest {
+    /// # Safety
+    /// `domain` is a live `struct xenlr`, and all calls are made in the context of its vCPU (or
+    /// while that is paused).
+    pub const unsafe fn new(domain: *mut Domain) -> Self {
+        Self(domain)
+    }
+
+    /// Host time in nanoseconds.
+    pub fn now_ns() -> u64 {
+        // SAFETY: no arguments, callable in any context.
+        unsafe { xenlr_now_ns() }
+    }
+
+    /// Tells the reader (or the writer of a replay's log) to look at the ring.
+    pub fn notify(self) {
+        // SAFETY: by the contract of `new`.
+        unsafe { xenlr_notify(self.0) }
+    }
+
+    /// Makes an event channel pending.
+    pub fn apply_event(self, port: u16) {
+        // SAFETY: by the contract of `new`; C checks the port.
+        unsafe { xenlr_apply_event(self.0, u32::from(port)) }
+    }
+
+    /// The time page's next contents.
+    pub fn sample_time(self) -> Option<TimeUpdate> {
+        let mut time = TimeUpdate::default();
+        // SAFETY: by the contract of `new`; `time` is written before it returns.
+        unsafe { xenlr_sample_time(self.0, &raw mut time) }.then_some(time)
+    }
+
+    /// Writes the time page.
+    pub fn apply_time(self, time: &TimeUpdate) {
+        // SAFETY: by the contract of `new`.
+        unsafe { xenlr_apply_time(self.0, time) }
+    }
+
+    /// The wallclock's next value.
+    pub fn sample_wallclock(self) -> Option<WallclockUpdate> {
+        let mut wallclock = WallclockUpdate::default();
+        // SAFETY: as in `sample_time`.
+        unsafe { xenlr_sample_wallclock(self.0, &raw mut wallclock) }.then_some(wallclock)
+    }
+
+    /// Writes the wallclock.
+    pub fn apply_wallclock(self, wallclock: &WallclockUpdate) {
+        // SAFETY: by the contract of `new`.
+        unsafe { xenlr_apply_wallclock(self.0, wallclock) }
+    }
+
+    /// The runstate area's next contents.
+    pub fn sample_runstate(self) -> Option<RunstateUpdate> {
+        let mut runstate = RunstateUpdate::default();
+        // SAFETY: as in `sample_time`.
+        unsafe { xenlr_sample_runstate(self.0, &raw mut runstate) }.then_some(runstate)
+    }
+
+    /// Writes the runstate area.
+    pub fn apply_runstate(self, runstate: &RunstateUpdate) {
+        // SAFETY: by the contract of `new`.
+        unsafe { xenlr_apply_runstate(self.0, runstate) }
+    }
+
+    /// Says that an event waited for long.
+    pub fn report_delay(self, delay_ns: u64) {
+        // SAFETY: by the contract of `new`.
+        unsafe { xenlr_report_delay(self.0, delay_ns) }
+    }
+
+    /// What the backend of `ring` (`HVLOG_RING_*`) changed.
+    pub fn sample_ring(self, ring: u32, update: &mut RingUpdate) -> bool {
+        // SAFETY: by the contract of `new`; C writes within `update`.
+        unsafe { xenlr_sample_ring(self.0, ring, update) }
+    }
+
+    /// Makes the same change to the guest's page.
+    pub fn apply_ring(self, ring: u32, update: &RingUpdate) {
+        // SAFETY: by the contract of `new`.
+        unsafe { xenlr_apply_ring(self.0, ring, update) }
+    }
+}
