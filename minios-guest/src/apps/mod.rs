@@ -1,0 +1,31 @@
+//! The applications, one a module, chosen by the first word of the command line.
+
+use crate::{cmdline, say};
+
+pub mod cases;
+pub mod compute;
+pub mod crash;
+pub mod daytime;
+pub mod hostile;
+pub mod observe;
+pub mod shell;
+pub mod talk;
+pub mod torture;
+pub mod watch;
+
+/// Runs the application that the command line names; `shell` without one.
+pub fn run() {
+    match cmdline::application() {
+        "daytime" => daytime::run(),
+        "" | "shell" => shell::run(),
+        "observe" => observe::run(),
+        "watch" => watch::run(),
+        "torture" => torture::run(),
+        "compute" => compute::run(),
+        "cases" => cases::run(),
+        "talk" => talk::run(),
+        "crash" => crash::run(),
+        "hostile" => hostile::run(),
+        other => say!("minios: no application {other}: see minios-guest/README.md"),
+    }
+}

@@ -1,0 +1,129 @@
+//! Hypercalls: the raw calls, and the one safe wrapper that all code uses.
+//!
+//! Every exit that this kernel makes on purpose ends in [`crate::witness::exit`],
+//! which counts it and looks at everything that Xen may have changed meanwhile.
+
+use crate::abi::{evtchnop, nr, schedop, vcpuop};
+use crate::boot::hypercall_page;
+use crate::witness;
+use core::arch::asm;
+
+/// Calls Xen through the hypercall page; nothing is counted or looked at.
+///
+/// # Safety
+/// The arguments must be valid for hypercall `number` (below 64), and Xen must
+/// not be led to write memory that Rust holds references to.
+#[inline]
+pub unsafe fn raw(number: u64, a: [u64; 5]) -> i64 {
+    let result: i64;
+    let stub = (&raw const hypercall_page) as u64 + number * 32;
+    // SAFETY: the caller vouches for the arguments; Xen's stub keeps all
+    // registers but rax, rcx, r11 and perhaps the argument registers.
+    unsafe {
+        asm!("call {stub}", stub = in(reg) stub,
+            inlateout("rdi") a[0] => _, inlateout("rsi") a[1] => _,
+            inlateout("rdx") a[2] => _, inlateout("r10") a[3] => _,
+            inlateout("r8") a[4] => _, lateout("rax") result,
+            lateout("rcx") _, lateout("r11") _);
+    }
+    result
+}
+
+/// Calls Xen, counts the exit and looks at what came in with it.
+///
+/// # Safety
+/// As for [`raw`].
+#[inline]
+pub unsafe fn call(number: u64, a: [u64; 5]) -> i64 {
+    // SAFETY: as this function's contract.
+    let result = unsafe { raw(number, a) };
+    witness::exit();
+    result
+}
+
+/// Calls Xen by the `syscall` instruction, with any number at all, and looks
+/// at what came in. For hostile calls.
+///
+/// # Safety
+/// As for [`raw`].
+pub unsafe fn any(number: u64, a: [u64; 5]) -> i64 {
+    let result: i64;
+    // SAFETY: the caller vouches for the arguments; Xen keeps all registers
+    // but rax, rcx, r11 and perhaps the argument registers.
+    unsafe {
+        asm!("syscall", inlateout("rax") number => result,
+            inlateout("rdi") a[0] => _, inlateout("rsi") a[1] => _,
+            inlateout("rdx") a[2] => _, inlateout("r10") a[3] => _,
+            inlateout("r8") a[4] => _, lateout("rcx") _, lateout("r11") _);
+    }
+    witness::exit();
+    result
+}
+
+/// A hypercall whose only memory argument is one structure, in or out.
+pub fn op<T>(number: u64, command: u64, argument: &mut T) -> i64 {
+    // SAFETY: `argument` is exclusively ours for the call; every caller in
+    // this crate passes the structure that Xen's interface asks for.
+    unsafe { call(number, [command, argument as *mut T as u64, 0, 0, 0]) }
+}
+
+/// A hypercall without any memory argument.
+pub fn plain(number: u64, a: [u64; 5]) -> i64 {
+    // SAFETY: no pointers are passed; callers use this for value arguments only.
+    unsafe { call(number, a) }
+}
+
+/// `vcpu_op` on the only vCPU.
+pub fn vcpu_op<T>(command: u64, argument: &mut T) -> i64 {
+    // SAFETY: as in `op`.
+    unsafe { call(nr::VCPU_OP, [command, 0, argument as *mut T as u64, 0, 0]) }
+}
+
+/// A hypercall that does nothing: Xen looks for pending upcalls on the way back.
+pub fn nothing() {
+    plain(nr::XEN_VERSION, [0; 5]);
+}
+
+/// Gives up the CPU until an event arrives; unmasks upcalls.
+pub fn block() {
+    plain(nr::SCHED_OP, [schedop::BLOCK, 0, 0, 0, 0]);
+}
+
+/// Gives up the rest of the time slice.
+pub fn sched_yield() {
+    plain(nr::SCHED_OP, [schedop::YIELD, 0, 0, 0, 0]);
+}
+
+/// Waits for one of `ports` or until `deadline_ns` (system time; 0: for ever).
+pub fn poll(ports: &[u32], deadline_ns: u64) -> i64 {
+    #[repr(C)]
+    struct Poll {
+        ports: u64,
+        nr_ports: u32,
+        pad: u32,
+        timeout: u64,
+    }
+    let mut argument =
+        Poll { ports: ports.as_ptr() as u64, nr_ports: ports.len() as u32, pad: 0, timeout: deadline_ns };
+    op(nr::SCHED_OP, schedop::POLL, &mut argument)
+}
+
+/// Notifies the other end of `port`.
+pub fn notify(port: u32) -> i64 {
+    let mut argument = port;
+    op(nr::EVENT_CHANNEL_OP, evtchnop::SEND, &mut argument)
+}
+
+/// Arms the vCPU's one-shot timer for `deadline_ns` of system time.
+pub fn set_timer(deadline_ns: u64) -> i64 {
+    let mut argument = [deadline_ns, 0];
+    vcpu_op(vcpuop::SET_SINGLESHOT_TIMER, &mut argument)
+}
+
+/// Ends the domain with a `SHUTDOWN_*` reason.
+pub fn shutdown(reason: u32) -> ! {
+    let mut argument = reason;
+    loop {
+        op(nr::SCHED_OP, schedop::SHUTDOWN, &mut argument);
+    }
+}

@@ -1,0 +1,189 @@
+//! Exceptions and upcalls, after the entries of [`crate::boot`] saved the registers.
+//!
+//! An exception is either expected (a *probe* set [`set_resume`] before it
+//! provoked one) or the end: it is printed and the domain is crashed.
+
+use crate::abi::{nr, schedop, TrapInfo, FLAT_KERNEL_CS};
+use crate::boot::{self, failsafe_entry, trap_syscall, upcall_entry};
+use crate::{console, event, hypercall, shared, user, witness};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Registers at an entry from Xen, lowest address first.
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct TrapFrame {
+    pub r15: u64,
+    pub r14: u64,
+    pub r13: u64,
+    pub r12: u64,
+    pub r11: u64,
+    pub r10: u64,
+    pub r9: u64,
+    pub r8: u64,
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rbp: u64,
+    pub rbx: u64,
+    pub rdx: u64,
+    pub rcx: u64,
+    pub rax: u64,
+    /// Exception vector, or one of the `VECTOR_*` below.
+    pub vector: u64,
+    pub error: u64,
+    pub rip: u64,
+    /// Selector; bits 32 to 39 are the upcall mask of the interrupted code.
+    pub cs: u64,
+    pub rflags: u64,
+    pub rsp: u64,
+    pub ss: u64,
+}
+
+const VECTOR_SYSCALL: u64 = 256;
+const VECTOR_UPCALL: u64 = 257;
+const VECTOR_FAILSAFE: u64 = 258;
+
+/// Where the next exception resumes; 0: exceptions are fatal.
+pub static RESUME: AtomicU64 = AtomicU64::new(0);
+/// The stack pointer that goes with it; 0: as it was.
+pub static RESUME_STACK: AtomicU64 = AtomicU64::new(0);
+/// Exceptions caught, and the vector, error code and address of the last one.
+static CAUGHT: AtomicU64 = AtomicU64::new(0);
+static LAST: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+/// Non-zero: debug exceptions, breakpoints and the like just go on.
+pub static TOLERANT: AtomicU64 = AtomicU64::new(0);
+
+/// Single steps that the trap flag may still make.
+pub static TRACE: AtomicU64 = AtomicU64::new(0);
+
+/// Registers traps and callbacks with Xen.
+pub fn init() {
+    set_trap_table();
+    // SAFETY: the three entries follow Xen's calling convention.
+    unsafe {
+        hypercall::call(
+            nr::SET_CALLBACKS,
+            [
+                upcall_entry as *const () as u64,
+                failsafe_entry as *const () as u64,
+                trap_syscall as *const () as u64,
+                0,
+                0,
+            ],
+        );
+    }
+}
+
+/// Registers the trap table.
+pub fn set_trap_table() {
+    let empty = TrapInfo { vector: 0, flags: 0, cs: 0, address: 0 };
+    let mut table = [empty; boot::TRAPS + 1];
+    for (slot, (vector, flags, address)) in table.iter_mut().zip(boot::trap_entries()) {
+        *slot = TrapInfo { vector, flags, cs: FLAT_KERNEL_CS, address };
+    }
+    // SAFETY: the table is alive during the call, ends with an empty entry,
+    // and its handlers follow Xen's calling convention.
+    unsafe { hypercall::call(nr::SET_TRAP_TABLE, [table.as_ptr() as u64, 0, 0, 0, 0]) };
+}
+
+/// Takes the trap table away: the next exception kills the domain.
+pub fn clear_trap_table() {
+    // SAFETY: a null table is Xen's way to clear it.
+    unsafe { hypercall::call(nr::SET_TRAP_TABLE, [0; 5]) };
+}
+
+/// The next exception resumes at `address` instead of being fatal.
+pub fn set_resume(address: u64) {
+    RESUME.store(address, Relaxed);
+}
+
+/// How many exceptions were caught, and vector, error code and cr2 of the last.
+pub fn caught() -> (u64, [u64; 3]) {
+    (CAUGHT.load(Relaxed), [LAST[0].load(Relaxed), LAST[1].load(Relaxed), LAST[2].load(Relaxed)])
+}
+
+/// Called by the entries with the frame on the stack.
+#[no_mangle]
+extern "C" fn trap_handler(frame: &mut TrapFrame) {
+    match frame.vector {
+        VECTOR_UPCALL => event::upcall(),
+        VECTOR_SYSCALL => {
+            witness::exit();
+            user::syscall(frame);
+        }
+        _ => {
+            witness::exit();
+            exception(frame);
+        }
+    }
+    // The return is a hypercall; what comes in with it is looked at after the
+    // interrupted exit, or by the next upcall.
+    witness::count_exit();
+}
+
+fn exception(frame: &mut TrapFrame) {
+    let cr2 = shared::vcpu().cr2.load(Relaxed);
+    let resume = RESUME.swap(0, Relaxed);
+    let stack = RESUME_STACK.swap(0, Relaxed);
+    let user = frame.cs & 3 == 3 && stack == 0;
+    let tolerated = TOLERANT.load(Relaxed) != 0 && matches!(frame.vector, 1 | 3 | 4 | 128);
+    if resume == 0 && !user && !tolerated {
+        fatal(frame, cr2);
+    }
+    CAUGHT.fetch_add(1, Relaxed);
+    LAST[0].store(frame.vector, Relaxed);
+    LAST[1].store(frame.error, Relaxed);
+    LAST[2].store(if frame.vector == 14 { cr2 } else { 0 }, Relaxed);
+    if frame.vector == 1 {
+        // Resume flag: an instruction breakpoint must not hit again at once.
+        frame.rflags |= 0x10000;
+    }
+    // The trap flag has done its work after so many traps.
+    if frame.vector != 1 || TRACE.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err() {
+        frame.rflags &= !0x100;
+    }
+    if user {
+        user::fault(frame);
+    } else if resume != 0 {
+        frame.rip = resume;
+        if stack != 0 {
+            frame.rsp = stack;
+            frame.cs = u64::from(FLAT_KERNEL_CS & !3);
+            frame.ss = u64::from(crate::abi::FLAT_KERNEL_SS & !3);
+            frame.rflags = 0x202;
+        }
+    }
+}
+
+/// Prints an exception that nobody expected and crashes the domain.
+fn fatal(frame: &TrapFrame, cr2: u64) -> ! {
+    let name = match frame.vector {
+        0 => "divide error",
+        1 => "debug",
+        3 => "breakpoint",
+        6 => "invalid opcode",
+        8 => "double fault",
+        13 => "general protection fault",
+        14 => "page fault",
+        VECTOR_FAILSAFE => "failsafe callback",
+        _ => "exception",
+    };
+    crate::say!(
+        "minios: fatal {} (vector {}, error {:#x}) at rip {:#x}, cr2 {:#x}",
+        name,
+        frame.vector,
+        frame.error,
+        frame.rip,
+        cr2
+    );
+    crate::say!(
+        "minios: rsp {:#x} rax {:#x} rbx {:#x} rcx {:#x} rdx {:#x} rflags {:#x}",
+        frame.rsp,
+        frame.rax,
+        frame.rbx,
+        frame.rcx,
+        frame.rdx,
+        frame.rflags
+    );
+    console::flush();
+    hypercall::shutdown(schedop::SHUTDOWN_CRASH)
+}

@@ -1,0 +1,140 @@
+//! What the guest saw of the world, digested in order.
+//!
+//! Four classes of input, each with a digest (FNV-1a, 64 bits, offset basis
+//! 0xcbf29ce484222325, prime 0x100000001b3) and a count, from boot on:
+//!
+//! | class | fed with, little endian | when |
+//! |---|---|---|
+//! | tsc | u64 value | each RDTSC |
+//! | time | u64 tsc_timestamp, u64 system_time, u32 mul, u8 shift, u8 flags | each content that differs from the one before |
+//! | ports | u16 port | each port found pending (and cleared), ascending within one look |
+//! | bytes | u8 | each console byte read |
+//!
+//! A fifth one, wallclock (u64 sec, u32 nsec), is kept apart; its first
+//! non-zero content counts as a change.
+//!
+//! [`exit`] looks after every exit that the guest makes, so on a domain whose
+//! inputs change only at sync points nothing can slip through: each content
+//! that was ever visible is seen. Exits are counted too: the n-th exit of the
+//! guest is sync point n. The shared info page is mapped by the first exit, so
+//! what came at n = 0 and n = 1 is seen together: the last time page content,
+//! and the set of ports.
+//!
+//! Updates are not atomic as a whole: an upcall in the middle of one (possible
+//! on an unlogged domain only) makes that domain's digest meaningless, no more.
+
+use crate::{event, shared};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// One running digest and its count of inputs.
+pub struct Digest {
+    hash: AtomicU64,
+    count: AtomicU64,
+}
+
+impl Digest {
+    /// The empty digest.
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Self {
+        Self { hash: AtomicU64::new(0xcbf2_9ce4_8422_2325), count: AtomicU64::new(0) }
+    }
+
+    /// Feeds one input.
+    pub fn feed(&self, bytes: &[u8]) {
+        let hash = bytes.iter().fold(self.hash.load(Relaxed), |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        self.hash.store(hash, Relaxed);
+        self.count.store(self.count.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// The digest so far.
+    pub fn hash(&self) -> u64 {
+        self.hash.load(Relaxed)
+    }
+
+    /// Inputs so far.
+    pub fn count(&self) -> u64 {
+        self.count.load(Relaxed)
+    }
+}
+
+/// Every TSC value.
+pub static TSC: Digest = Digest::new();
+/// Every distinct content of the time page.
+pub static TIME: Digest = Digest::new();
+/// Every port that became pending.
+pub static PORTS: Digest = Digest::new();
+/// Every console byte.
+pub static BYTES: Digest = Digest::new();
+/// Every distinct content of the wall clock.
+pub static WALLCLOCK: Digest = Digest::new();
+/// Exits made by the guest: the number of the last sync point.
+pub static EXITS: AtomicU64 = AtomicU64::new(0);
+/// Upcalls taken.
+pub static UPCALLS: AtomicU64 = AtomicU64::new(0);
+
+static LAST_TIME: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+static LAST_WALLCLOCK: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+
+/// To be called after every exit of the guest's own: counts it and looks.
+#[inline]
+pub fn exit() {
+    count_exit();
+    look();
+}
+
+/// Counts an exit without a look.
+#[inline]
+pub fn count_exit() {
+    EXITS.store(EXITS.load(Relaxed) + 1, Relaxed);
+}
+
+/// Notes changes of the time page, the wall clock and the pending ports.
+pub fn look() {
+    let Some(info) = shared::try_info() else { return };
+    let page = &info.vcpu[0].time;
+    let scale = u64::from(page.tsc_to_system_mul.load(Relaxed))
+        | u64::from(page.tsc_shift.load(Relaxed) as u8) << 32
+        | u64::from(page.flags.load(Relaxed)) << 40;
+    let time = [page.tsc_timestamp.load(Relaxed), page.system_time.load(Relaxed), scale];
+    // An odd version is a write under way: the next look sees the result.
+    if page.version.load(Relaxed) & 1 == 0 && changed(&LAST_TIME, &time) {
+        let mut bytes = [0; 22];
+        bytes[..8].copy_from_slice(&time[0].to_le_bytes());
+        bytes[8..16].copy_from_slice(&time[1].to_le_bytes());
+        bytes[16..].copy_from_slice(&scale.to_le_bytes()[..6]);
+        TIME.feed(&bytes);
+    }
+
+    let seconds = u64::from(info.wc_sec.load(Relaxed)) | u64::from(info.wc_sec_hi.load(Relaxed)) << 32;
+    let wallclock = [seconds, u64::from(info.wc_nsec.load(Relaxed))];
+    if info.wc_version.load(Relaxed) & 1 == 0 && changed(&LAST_WALLCLOCK, &wallclock) {
+        let mut bytes = [0; 12];
+        bytes[..8].copy_from_slice(&seconds.to_le_bytes());
+        bytes[8..].copy_from_slice(&(wallclock[1] as u32).to_le_bytes());
+        WALLCLOCK.feed(&bytes);
+    }
+
+    event::collect(info);
+}
+
+/// Whether `now` differs from what `last` holds; stores it there.
+fn changed<const N: usize>(last: &[AtomicU64; N], now: &[u64; N]) -> bool {
+    let mut differs = false;
+    for (last, now) in last.iter().zip(now) {
+        differs |= last.load(Relaxed) != *now;
+        last.store(*now, Relaxed);
+    }
+    differs
+}
+
+/// The four classes in one figure: FNV-1a over the digests of tsc, time,
+/// ports and bytes, each as a little-endian u64, in that order.
+pub fn combined() -> u64 {
+    let all = Digest::new();
+    for class in [&TSC, &TIME, &PORTS, &BYTES] {
+        all.feed(&class.hash().to_le_bytes());
+    }
+    all.hash()
+}
