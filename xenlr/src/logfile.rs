@@ -1,0 +1,123 @@
+//! Opening log files, and what a whole file turns out to be.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use log_format::file::{Integrity, LogError, LogReader};
+use log_format::{Decoder, End, Item, Record};
+
+use crate::clock::Clock;
+use crate::error::Error;
+
+/// A reader of a file on disk.
+pub type Reader = LogReader<BufReader<File>>;
+
+impl From<LogError> for Error {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Io {
+                action,
+                path,
+                source,
+            } => Self::io(format!("{action} {}", path.display()), source),
+            LogError::Finished { .. } => Self::Refused(error.to_string()),
+            other => Self::Log(other),
+        }
+    }
+}
+
+/// Opens a log file and reads its header.
+pub fn open(path: &Path) -> Result<Reader, Error> {
+    Ok(LogReader::open(path)?)
+}
+
+/// The facts of a log that only its records tell.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Sync number of the last record.
+    pub sync: u64,
+    /// Number of records.
+    pub records: u64,
+    /// Bytes of wire stream.
+    pub wire_bytes: u64,
+    /// Number of chunks.
+    pub chunks: u64,
+    /// Bytes of the chunks in the file, with their framing.
+    pub file_bytes: u64,
+    /// Bytes of header and images in the file.
+    pub preamble_bytes: u64,
+    /// The end record.
+    pub end: Option<End>,
+    /// Guest time from the first known instant to the last.
+    pub guest_ns: u64,
+    /// The state of the file.
+    pub integrity: Integrity,
+}
+
+/// Reads a log to its end, showing each record with its wire length and the guest's time.
+/// A visitor that answers `false` ends the reading early.
+pub fn scan(
+    reader: &mut Reader,
+    mut visit: impl FnMut(&Item<'_>, usize, Option<u64>) -> bool,
+) -> Result<Summary, Error> {
+    let mut decoder = Decoder::new();
+    let mut clock = Clock::default();
+    let mut end = None;
+    let (mut chunks, mut file_bytes, mut records) = (0, 0, 0);
+    'chunks: while let Some(chunk) = reader.next_chunk()? {
+        chunks += 1;
+        file_bytes += chunk.file_bytes;
+        let mut rest = chunk.wire;
+        // The reader has decoded the chunk already: an error cannot come, and would end it.
+        while let Ok((length, item)) = decoder.decode(rest) {
+            records += 1;
+            if let Record::End(e) = item.record {
+                end = Some(e);
+            }
+            let guest_ns = clock.follow(&item);
+            if !visit(&item, length, guest_ns) {
+                break 'chunks;
+            }
+            rest = rest.get(length..).unwrap_or_default();
+        }
+    }
+    Ok(Summary {
+        sync: reader.last_sync(),
+        records,
+        wire_bytes: reader.wire_offset(),
+        chunks,
+        file_bytes,
+        preamble_bytes: reader.preamble_bytes(),
+        end,
+        guest_ns: clock.elapsed_ns(),
+        integrity: reader.integrity(),
+    })
+}
+
+/// The state of a file in words; `None` when it is whole and finished.
+pub fn trouble(integrity: &Integrity) -> Option<String> {
+    match integrity {
+        Integrity::Complete => None,
+        Integrity::Unfinished => Some(
+            "the log has no trailer: it is still being written, or its writer was killed".into(),
+        ),
+        Integrity::Torn { offset, why } => Some(format!(
+            "the log is torn at byte {offset} ({why}): what stands before it is whole"
+        )),
+        Integrity::Damaged { chunk, offset, why } => Some(format!(
+            "the log is damaged in chunk {chunk} at byte {offset} ({why}): only what stands \
+             before it can be read"
+        )),
+    }
+}
+
+/// The short name of a file's state.
+pub fn integrity_name(integrity: &Integrity) -> &'static str {
+    match integrity {
+        Integrity::Complete => "complete",
+        Integrity::Unfinished => "unfinished",
+        Integrity::Torn { .. } => "torn",
+        Integrity::Damaged { .. } => "damaged",
+    }
+}

@@ -1,0 +1,99 @@
+//! `--record`: a log of the replayed run, in the same format.
+//!
+//! Xen answers the replayed guest with the records of the log and checks each against what the
+//! guest does, so what the guest consumed is known by its length. The end record is not copied:
+//! it is made from the state that this run ended in.
+
+use std::path::Path;
+
+use log_format::file::{Closing, Header, LogWriter};
+use log_format::{Decoder, Encoder, End, EndReason, Item, MAX_RECORD_BYTES, Record};
+
+use super::plan::Plan;
+use super::run::{Ending, Outcome};
+use crate::error::Error;
+use crate::logfile;
+use crate::xen::Status;
+
+/// Wire bytes that are collected before they are written.
+const BATCH_BYTES: usize = 1 << 18;
+
+/// Writes the log of a replay that has ended.
+pub fn write(
+    path: &Path,
+    plan: &Plan,
+    ending: &Ending,
+    domid: u16,
+    name: &str,
+) -> Result<(), Error> {
+    let mut header = Header {
+        ..plan.header.clone()
+    };
+    header.domain.domid = u32::from(domid);
+    header.domain.name = name.to_owned();
+    header.kernel.inline = false;
+    if let Some(ramdisk) = &mut header.ramdisk {
+        ramdisk.inline = false;
+    }
+    let source = plan.file.display().to_string();
+    header.extra.insert("replay_of".to_owned(), source.into());
+    let mut writer = LogWriter::create(path, &header, &[])?;
+    let mut reader = logfile::open(&plan.file)?;
+    let mut decoder = Decoder::new();
+    let mut encoder = Encoder::new();
+    let mut batch = Vec::with_capacity(BATCH_BYTES + MAX_RECORD_BYTES);
+    let mut consumed = 0;
+    'log: while let Some(chunk) = reader.next_chunk()? {
+        let mut rest = chunk.wire;
+        while let Ok((length, item)) = decoder.decode(rest) {
+            consumed += length as u64;
+            if consumed > ending.status.raw.bytes {
+                break 'log;
+            }
+            let mut out = [0; MAX_RECORD_BYTES];
+            let used = encoder.encode(&own(item, ending), &mut out);
+            batch.extend_from_slice(out.get(..used).unwrap_or_default());
+            if batch.len() >= BATCH_BYTES {
+                writer.append(&batch)?;
+                batch.clear();
+            }
+            rest = rest.get(length..).unwrap_or_default();
+        }
+    }
+    if !batch.is_empty() {
+        writer.append(&batch)?;
+    }
+    let closing = if writer.is_ended() {
+        Closing::Ended
+    } else {
+        Closing::Abandoned
+    };
+    writer.finish(closing)?;
+    Ok(())
+}
+
+/// The record of this run in the place of the recorded one.
+fn own<'a>(item: Item<'a>, ending: &Ending) -> Item<'a> {
+    match item.record {
+        Record::End(recorded) if ending.outcome == Outcome::Equal => Item {
+            record: Record::End(end_of(&ending.status, recorded)),
+            ..item
+        },
+        _ => item,
+    }
+}
+
+fn end_of(status: &Status, recorded: End) -> End {
+    let raw = &status.raw;
+    End {
+        reason: u8::try_from(raw.end_reason)
+            .ok()
+            .and_then(EndReason::from_number)
+            .unwrap_or(recorded.reason),
+        code: raw.end_code,
+        rip: raw.end_rip,
+        registers: raw.end_registers,
+        memory: raw.end_memory,
+        pages: raw.end_pages,
+    }
+}

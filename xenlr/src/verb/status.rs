@@ -1,0 +1,278 @@
+//! `xenlr status`: how recordings and replays stand.
+
+use log_format::Kind;
+use log_format::control::{Divergence, Mode, State};
+use serde_json::{Value as Json, json};
+
+use crate::cli::StatusArgs;
+use crate::domains::{self, NamedDomain};
+use crate::error::{Error, Exit};
+use crate::output::{Output, bytes, duration, pairs, table};
+use crate::show::address;
+use crate::xen::{Status, Xen};
+use crate::xenstore::Xenstore;
+
+/// Shows one domain in full, or all logged ones in a table.
+pub fn run(args: &StatusArgs, output: Output) -> Result<Exit, Error> {
+    let xen = Xen::open()?;
+    xen.require_xenlr()?;
+    if let Some(wanted) = &args.domain {
+        let named = domains::find(&xen, wanted)?;
+        let status = xen
+            .domain(named.info.domid)
+            .status()?
+            .ok_or(Error::NotLogged {
+                name: named.name.clone(),
+            })?;
+        output.result(&to_json(&named, &status), &pairs(&rows(&named, &status)))?;
+        return Ok(Exit::Ok);
+    }
+    let mut logged = Vec::new();
+    for named in domains::list(&xen, Xenstore::connect().ok().as_mut())? {
+        match xen.domain(named.info.domid).status() {
+            Ok(Some(status)) => logged.push((named, status)),
+            // A domain that comes or goes is no reason to fail.
+            Ok(None) | Err(Error::NoDomain { .. } | Error::NotReady { .. }) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    let all: Vec<Json> = logged.iter().map(|(n, s)| to_json(n, s)).collect();
+    let text = if logged.is_empty() {
+        "no domain is logged".to_owned()
+    } else {
+        all_text(&logged)
+    };
+    output.result(&Json::Array(all), &text)?;
+    Ok(Exit::Ok)
+}
+
+fn all_text(logged: &[(NamedDomain, Status)]) -> String {
+    let heading = [
+        "NAME",
+        "ID",
+        "MODE",
+        "STATE",
+        "SYNC",
+        "RECORDS",
+        "BYTES",
+        "RING",
+        "MAX DELAY",
+        "PAUSED",
+    ];
+    let mut table = table(&heading, &[1, 4, 5, 6, 7, 8, 9]);
+    for (named, status) in logged {
+        let raw = &status.raw;
+        table.add_row([
+            named.name.clone(),
+            named.info.domid.to_string(),
+            mode_name(status.mode).to_owned(),
+            state_name(status.state).to_owned(),
+            raw.sync.to_string(),
+            raw.records.to_string(),
+            bytes(raw.bytes),
+            format!("{} %", percent(raw.ring_used, raw.ring_size)),
+            duration(raw.max_delay_ns),
+            duration(raw.paused_ns),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+fn rows(named: &NamedDomain, status: &Status) -> Vec<(&'static str, String)> {
+    let raw = &status.raw;
+    let mut rows = vec![
+        (
+            "domain",
+            format!("{} (number {})", named.name, named.info.domid),
+        ),
+        ("mode", mode_name(status.mode).to_owned()),
+        ("state", state_name(status.state).to_owned()),
+        ("sync points", raw.sync.to_string()),
+        ("records", raw.records.to_string()),
+        ("bytes", bytes(raw.bytes)),
+        ("events", raw.events.to_string()),
+        (
+            "ring",
+            format!(
+                "{} of {} ({} %), {}",
+                bytes(raw.ring_used),
+                bytes(raw.ring_size),
+                percent(raw.ring_used, raw.ring_size),
+                if raw.flags & 4 != 0 {
+                    "a reader is there"
+                } else {
+                    "no reader"
+                }
+            ),
+        ),
+        (
+            "when full",
+            if status.stops_when_full() {
+                "the log stops"
+            } else {
+                "the guest pauses"
+            }
+            .to_owned(),
+        ),
+        ("longest delay", duration(raw.max_delay_ns)),
+        (
+            "paused",
+            format!("{} in {} waits", duration(raw.paused_ns), raw.pauses),
+        ),
+        (
+            "arena",
+            format!(
+                "{} of {} frames from {:#x}",
+                raw.arena_used, raw.arena_frames, raw.arena_first_mfn
+            ),
+        ),
+        (
+            "CPU",
+            format!(
+                "{} (APIC id {}), {}",
+                raw.cpu,
+                raw.apic_id,
+                if status.cpuid_faults() {
+                    "CPUID faults"
+                } else {
+                    "pinned"
+                }
+            ),
+        ),
+    ];
+    if status.state == State::Diverged {
+        let (expected, actual) = expected_and_actual(status);
+        rows.push((
+            "diverged",
+            format!(
+                "at sync {}, rip {:#x}: {}: expected {expected}, came {actual}",
+                raw.diverge_sync,
+                raw.diverge_rip,
+                divergence_name(status.divergence()),
+            ),
+        ));
+    }
+    rows
+}
+
+fn to_json(named: &NamedDomain, status: &Status) -> Json {
+    let raw = &status.raw;
+    let diverged = (status.state == State::Diverged).then(|| diverged_json(status));
+    json!({
+        "name": named.name,
+        "domid": named.info.domid,
+        "uuid": named.info.uuid,
+        "mode": mode_name(status.mode),
+        "state": state_name(status.state),
+        "sync": raw.sync,
+        "records": raw.records,
+        "bytes": raw.bytes,
+        "events": raw.events,
+        "ring_size": raw.ring_size,
+        "ring_used": raw.ring_used,
+        "reader": raw.flags & 4 != 0,
+        "on_full": if status.stops_when_full() { "stop" } else { "pause" },
+        "max_delay_ns": raw.max_delay_ns,
+        "paused_ns": raw.paused_ns,
+        "pauses": raw.pauses,
+        "arena_first_mfn": raw.arena_first_mfn,
+        "arena_frames": raw.arena_frames,
+        "arena_used": raw.arena_used,
+        "cpu": raw.cpu,
+        "apic_id": raw.apic_id,
+        "cpuid_faults": status.cpuid_faults(),
+        "tsc_khz": raw.tsc_khz,
+        "error": raw.error,
+        "end": status.is_final().then(|| json!({
+            "sync": raw.end_sync,
+            "reason": raw.end_reason,
+            "code": raw.end_code,
+            "rip": address(raw.end_rip),
+            "registers": address(raw.end_registers),
+            "memory": address(raw.end_memory),
+            "pages": raw.end_pages,
+        })),
+        "diverged": diverged,
+    })
+}
+
+/// Where and how a replay diverged.
+pub fn diverged_json(status: &Status) -> Json {
+    let raw = &status.raw;
+    let (expected, actual) = expected_and_actual(status);
+    json!({
+        "sync": raw.diverge_sync,
+        "rip": address(raw.diverge_rip),
+        "kind": raw.diverge_kind,
+        "what": divergence_name(status.divergence()),
+        "expected": expected,
+        "actual": actual,
+    })
+}
+
+fn percent(part: u64, whole: u64) -> u64 {
+    part.saturating_mul(100).checked_div(whole).unwrap_or(0)
+}
+
+/// `record` or `replay`.
+pub fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Off => "off",
+        Mode::Record => "record",
+        Mode::Replay => "replay",
+    }
+}
+
+/// The word for a state.
+pub fn state_name(state: State) -> &'static str {
+    match state {
+        State::Running => "running",
+        State::Waiting => "waiting",
+        State::Until => "until",
+        State::Ended => "ended",
+        State::Diverged => "diverged",
+        State::Failed => "failed",
+        State::Ending => "ending",
+        State::Released => "released",
+    }
+}
+
+/// What was different when a replay diverged.
+pub fn divergence_name(divergence: Option<Divergence>) -> &'static str {
+    match divergence {
+        Some(Divergence::Witness) => "the witness of the registers",
+        Some(Divergence::RecordKind) => "the kind of the next record",
+        Some(Divergence::SyncNumber) => "the sync number of the next record",
+        Some(Divergence::EndRegisters) => "the registers at the end",
+        Some(Divergence::EndMemory) => "the memory at the end",
+        Some(Divergence::EndOfLog) => "the log has ended and the guest goes on",
+        Some(Divergence::StartState) => "the state at the start",
+        None => "an unknown thing",
+    }
+}
+
+/// What the log said and what came, in words where the numbers are kinds or sync numbers.
+pub fn expected_and_actual(status: &Status) -> (String, String) {
+    let raw = &status.raw;
+    let (expected, actual) = (raw.expected, raw.actual);
+    match status.divergence() {
+        Some(Divergence::SyncNumber) => (expected.to_string(), actual.to_string()),
+        Some(Divergence::RecordKind) => {
+            let kind = |number| kind_name(number).unwrap_or_else(|| format!("kind {number}"));
+            let same = expected == u64::from(raw.want_kind);
+            let actual = match kind_name(expected).as_deref() {
+                // The kinds are equal: what differs is the question, or the reason of the end.
+                Some("value") if same => format!("value of question {actual}"),
+                Some("end") if same => format!("end for reason {actual}"),
+                _ => kind(actual),
+            };
+            (kind(expected), actual)
+        }
+        _ => (format!("{expected:#x}"), format!("{actual:#x}")),
+    }
+}
+
+fn kind_name(number: u64) -> Option<String> {
+    let kind = Kind::from_number(u8::try_from(number).ok()?)?;
+    Some(kind.name().to_owned())
+}

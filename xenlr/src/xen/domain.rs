@@ -1,0 +1,223 @@
+//! One domain and what can be done with its log.
+
+use std::io;
+
+use log_format::control::{Divergence, Mode, State};
+
+use super::abi::{self, GetDomainInfo, XenlrStatus};
+use super::evtchn::Port;
+use super::{Ring, Xen};
+use crate::error::Error;
+
+/// What Xen tells of every domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainInfo {
+    /// Its number.
+    pub domid: u16,
+    /// Its UUID.
+    pub uuid: String,
+    /// Being torn down.
+    pub dying: bool,
+    /// The guest has shut down or crashed.
+    pub shutdown: bool,
+    /// Paused from outside, as a domain is until the toolstack has built it.
+    pub paused: bool,
+    /// Pages that it has.
+    pub pages: u64,
+}
+
+impl From<GetDomainInfo> for DomainInfo {
+    fn from(raw: GetDomainInfo) -> Self {
+        Self {
+            domid: raw.domain,
+            uuid: format_uuid(&raw.handle),
+            dying: raw.flags & abi::DOMINF_DYING != 0,
+            shutdown: raw.flags & abi::DOMINF_SHUTDOWN != 0,
+            paused: raw.flags & abi::DOMINF_PAUSED != 0,
+            pages: raw.tot_pages,
+        }
+    }
+}
+
+/// Writes a UUID the usual way, in five groups.
+pub fn format_uuid(handle: &[u8; 16]) -> String {
+    let mut text = String::with_capacity(36);
+    for (i, byte) in handle.iter().enumerate() {
+        if matches!(i, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
+}
+
+/// How a recording or a replay stands: Xen's numbers with the enumerations made out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Recording or replaying.
+    pub mode: Mode,
+    /// Where it stands.
+    pub state: State,
+    /// Everything else, as Xen gave it.
+    pub raw: XenlrStatus,
+}
+
+impl Status {
+    /// `on_full=stop` was asked for.
+    pub fn stops_when_full(&self) -> bool {
+        self.raw.flags & 1 != 0
+    }
+
+    /// CPUID faults for the guest, so that it may run on any CPU.
+    pub fn cpuid_faults(&self) -> bool {
+        self.raw.flags & 2 != 0
+    }
+
+    /// The log will grow no more (recording), or the replay will not go on by itself.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self.state,
+            State::Ended | State::Diverged | State::Failed | State::Released
+        )
+    }
+
+    /// What differed, when the replay has diverged.
+    pub fn divergence(&self) -> Option<Divergence> {
+        Divergence::from_number(self.raw.diverge_kind)
+    }
+
+    /// Makes out Xen's numbers. `None`: the domain is not logged.
+    pub fn from_raw(raw: XenlrStatus) -> Result<Option<Self>, Error> {
+        let strange = |what: &str, number: u32| Error::NoXen {
+            reason: format!(
+                "Xen answers with a {what} of {number}, which this xenlr does not know: use the \
+                 xenlr that was built with this Xen"
+            ),
+        };
+        let mode = Mode::from_number(raw.mode & 0xff).ok_or_else(|| strange("mode", raw.mode))?;
+        if mode == Mode::Off {
+            return Ok(None);
+        }
+        let state = State::from_number(raw.state).ok_or_else(|| strange("state", raw.state))?;
+        Ok(Some(Self { mode, state, raw }))
+    }
+}
+
+/// A handle on a domain.
+#[derive(Clone, Copy)]
+pub struct Domain<'x> {
+    xen: &'x Xen,
+    domid: u16,
+}
+
+impl<'x> Domain<'x> {
+    pub(super) fn new(xen: &'x Xen, domid: u16) -> Self {
+        Self { xen, domid }
+    }
+
+    /// The domain's number.
+    pub fn domid(&self) -> u16 {
+        self.domid
+    }
+
+    /// How its log stands; `None` when it is not logged. A domain that has no vCPU yet, or is
+    /// dying, is an [`Error::NotReady`].
+    pub fn status(&self) -> Result<Option<Status>, Error> {
+        match self.xen.xenlr_op(self.domid, abi::XENLR_OP_STATUS, 0, 0) {
+            Ok(raw) => Status::from_raw(raw),
+            Err(e) => match rustix::io::Errno::from_io_error(&e) {
+                Some(rustix::io::Errno::OPNOTSUPP) => Ok(None),
+                Some(rustix::io::Errno::INVAL) => Err(Error::NotReady {
+                    name: self.domid.to_string(),
+                }),
+                _ => Err(self.failed("read the log's status of", e)),
+            },
+        }
+    }
+
+    /// Ends the recording at the next sync point; the guest then stays paused.
+    pub fn stop(&self) -> Result<(), Error> {
+        self.op("stop the recording of", abi::XENLR_OP_STOP, 0, 0)
+    }
+
+    /// Has Xen notify `port` when there is something to do; `None` ends that.
+    pub fn bind(&self, port: Option<Port>) -> Result<(), Error> {
+        let port = port.map_or(0, |p| p.0);
+        self.op("be notified by", abi::XENLR_OP_BIND, port, 0)
+    }
+
+    /// Tells Xen that our index of the ring was moved.
+    pub fn kick(&self) -> Result<(), Error> {
+        self.op("wake", abi::XENLR_OP_KICK, 0, 0)
+    }
+
+    /// Pauses the replay at this sync number, or never at `u64::MAX`; a replay that is paused at
+    /// an earlier one goes on.
+    pub fn until(&self, sync: u64) -> Result<(), Error> {
+        self.op("set the end of the replay of", abi::XENLR_OP_UNTIL, 0, sync)
+    }
+
+    /// Lets the guest of an ended log go on without one.
+    pub fn release(&self) -> Result<(), Error> {
+        self.op("release", abi::XENLR_OP_RELEASE, 0, 0)
+    }
+
+    /// Counts one pause from outside.
+    pub fn pause(&self) -> Result<(), Error> {
+        self.plain("pause", abi::DOMCTL_PAUSEDOMAIN)
+    }
+
+    /// Takes one pause back.
+    pub fn unpause(&self) -> Result<(), Error> {
+        self.plain("unpause", abi::DOMCTL_UNPAUSEDOMAIN)
+    }
+
+    /// Maps the ring.
+    pub fn ring(&self) -> Result<Ring, Error> {
+        Ring::map(&self.xen.privcmd, self.domid).map_err(|e| self.failed("map the ring of", e))
+    }
+
+    fn op(&self, what: &'static str, cmd: u32, port: u32, sync: u64) -> Result<(), Error> {
+        self.xen
+            .xenlr_op(self.domid, cmd, port, sync)
+            .map(drop)
+            .map_err(|e| self.failed(what, e))
+    }
+
+    fn plain(&self, what: &'static str, cmd: u32) -> Result<(), Error> {
+        self.xen
+            .plain_domctl(cmd, self.domid)
+            .map_err(|e| self.failed(what, e))
+    }
+
+    fn failed(&self, what: &str, source: io::Error) -> Error {
+        if rustix::io::Errno::from_io_error(&source) == Some(rustix::io::Errno::SRCH) {
+            return Error::NoDomain {
+                name: self.domid.to_string(),
+            };
+        }
+        Error::hypercall(&format!("{what} domain {}", self.domid), source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uuid_has_five_groups() {
+        let handle = *b"\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef";
+        assert_eq!(format_uuid(&handle), "01234567-89ab-cdef-0123-456789abcdef");
+    }
+
+    #[test]
+    fn unknown_numbers_of_xen_are_errors() {
+        let raw = XenlrStatus {
+            mode: 1,
+            state: 99,
+            ..XenlrStatus::default()
+        };
+        assert!(Status::from_raw(raw).is_err());
+        assert_eq!(Status::from_raw(XenlrStatus::default()).ok(), Some(None));
+    }
+}

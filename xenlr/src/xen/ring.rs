@@ -1,0 +1,146 @@
+//! The ring that Xen shares with dom0, mapped.
+
+use std::io;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use log_format::ring::{
+    CONS_OFFSET, MAGIC, MAGIC_OFFSET, MAX_DATA_PAGES, MIN_DATA_PAGES, PAGE_BYTES, PROD_OFFSET,
+    SIZE_OFFSET, VERSION, VERSION_OFFSET,
+};
+
+use super::abi::RESOURCE_XENLR_RING;
+use super::privcmd::{Mapping, Privcmd};
+use crate::ringio::RingMemory;
+
+/// A domain's ring. It stays mapped, and readable, when the domain is gone.
+pub struct Ring {
+    mapping: Mapping,
+    size_bytes: u64,
+}
+
+impl Ring {
+    /// Maps the ring of a domain and checks what its header says against what was mapped.
+    pub(super) fn map(privcmd: &Privcmd, domain: u16) -> io::Result<Self> {
+        let frames = privcmd.resource_frames(domain, RESOURCE_XENLR_RING)?;
+        let data_pages = frames.saturating_sub(1);
+        let bounds = u64::from(MIN_DATA_PAGES)..=u64::from(MAX_DATA_PAGES);
+        if !bounds.contains(&data_pages) || !data_pages.is_power_of_two() {
+            return Err(bad(&format!("it has {frames} pages")));
+        }
+        let mapping = privcmd.map_resource(domain, RESOURCE_XENLR_RING, frames)?;
+        let size_bytes = data_pages * PAGE_BYTES as u64;
+        let ring = Self {
+            mapping,
+            size_bytes,
+        };
+        let magic = ring.header_u32(MAGIC_OFFSET);
+        if magic != MAGIC {
+            return Err(bad(&format!("its magic is {magic:#x}, not {MAGIC:#x}")));
+        }
+        let version = ring.header_u32(VERSION_OFFSET);
+        if version != VERSION {
+            return Err(bad(&format!(
+                "its version is {version}, and this xenlr knows {VERSION}"
+            )));
+        }
+        let size = ring.header_u32(SIZE_OFFSET);
+        if u64::from(size) != size_bytes {
+            return Err(bad(&format!(
+                "it says {size} bytes, and {size_bytes} are there"
+            )));
+        }
+        Ok(ring)
+    }
+
+    fn header_u32(&self, offset: usize) -> u32 {
+        assert!(offset + 4 <= PAGE_BYTES && offset.is_multiple_of(4));
+        // SAFETY: within the header page and aligned; shared memory is only seen as atomics.
+        let word = unsafe { &*self.mapping.base().byte_add(offset).cast::<AtomicU32>() };
+        word.load(Ordering::Relaxed)
+    }
+
+    fn index(&self, offset: usize) -> &AtomicU64 {
+        assert!(offset + 8 <= PAGE_BYTES && offset.is_multiple_of(8));
+        // SAFETY: as in `header_u32`; the mapping lives as long as `self`.
+        unsafe { &*self.mapping.base().byte_add(offset).cast::<AtomicU64>() }
+    }
+
+    /// The data area as words: Xen writes to it at any time, so only atomics may look at it.
+    fn words(&self) -> &[AtomicU64] {
+        let words = usize::try_from(self.size_bytes / 8).unwrap_or(0);
+        // SAFETY: `map` has mapped the header page and `size_bytes` behind it, page-aligned.
+        unsafe {
+            std::slice::from_raw_parts(
+                self.mapping.base().byte_add(PAGE_BYTES).cast::<AtomicU64>(),
+                words,
+            )
+        }
+    }
+}
+
+fn bad(what: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("the ring that Xen shows does not fit: {what}; xenlr and Xen must be of one build"),
+    )
+}
+
+impl RingMemory for Ring {
+    fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    fn prod(&self) -> u64 {
+        // Acquire pairs with Xen's release store after it wrote the records.
+        self.index(PROD_OFFSET).load(Ordering::Acquire)
+    }
+
+    fn cons(&self) -> u64 {
+        // Acquire pairs with Xen's release store after it read the bytes (replay).
+        self.index(CONS_OFFSET).load(Ordering::Acquire)
+    }
+
+    fn set_prod(&self, index: u64) {
+        // Release pairs with Xen's acquire load of prod (replay): the bytes come first.
+        self.index(PROD_OFFSET).store(index, Ordering::Release);
+    }
+
+    fn set_cons(&self, index: u64) {
+        // Release pairs with Xen's acquire load of cons: our reads of the bytes come first.
+        self.index(CONS_OFFSET).store(index, Ordering::Release);
+    }
+
+    fn read(&self, index: u64, out: &mut [u8]) {
+        let words = self.words();
+        let mask = self.size_bytes - 1;
+        let mut at = index & mask;
+        let mut done = 0;
+        while let Some(rest) = out.get_mut(done..).filter(|r| !r.is_empty()) {
+            let word = words[(at / 8) as usize]
+                .load(Ordering::Relaxed)
+                .to_le_bytes();
+            let from = (at % 8) as usize;
+            let count = rest.len().min(8 - from);
+            rest[..count].copy_from_slice(&word[from..from + count]);
+            done += count;
+            at = (at + count as u64) & mask;
+        }
+    }
+
+    fn write(&self, index: u64, bytes: &[u8]) {
+        let words = self.words();
+        let mask = self.size_bytes - 1;
+        let mut at = index & mask;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let cell = &words[(at / 8) as usize];
+            let from = (at % 8) as usize;
+            let count = rest.len().min(8 - from);
+            let mut word = cell.load(Ordering::Relaxed).to_le_bytes();
+            word[from..from + count].copy_from_slice(&rest[..count]);
+            cell.store(u64::from_le_bytes(word), Ordering::Relaxed);
+            rest = &rest[count..];
+            at = (at + count as u64) & mask;
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! The part of a domain's configuration that its replay depends on.
+//!
+//! libxl keeps the configuration that a running domain was really created with as JSON. What
+//! decides the guest's start state is taken from there and written as an xl configuration file
+//! into the log's header. Only the keys in [`KEYS`] are ever written or accepted: a log may come
+//! from another host, and its header must not be able to name a program, a disk or a device that
+//! dom0 would then use.
+
+use std::fmt::Write as _;
+
+use serde_json::Value as Json;
+
+/// One value of an xl configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// A string.
+    Text(String),
+    /// A number.
+    Number(u64),
+    /// A list of strings.
+    List(Vec<String>),
+}
+
+/// Settings in the order in which they are written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Key and value.
+    pub settings: Vec<(String, Value)>,
+}
+
+/// The keys that a log's header may hold: what reaches the guest, and nothing of the host.
+pub const KEYS: [&str; 13] = [
+    "type",
+    "memory",
+    "maxmem",
+    "vcpus",
+    "cmdline",
+    "cpuid",
+    "tsc_mode",
+    "max_event_channels",
+    "max_grant_frames",
+    "max_maptrack_frames",
+    "max_grant_version",
+    "e820_host",
+    "vpmu",
+];
+
+/// What libxl's JSON says of a domain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FromJson {
+    /// The settings to keep.
+    pub config: Config,
+    /// Path of the kernel, as the toolstack was given it.
+    pub kernel: Option<String>,
+    /// Path of the initial ramdisk.
+    pub ramdisk: Option<String>,
+    /// What the domain has and a replay will not have.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Sets a key, replacing an earlier value.
+    pub fn set(&mut self, key: &str, value: Value) {
+        self.settings.retain(|(k, _)| k != key);
+        self.settings.push((key.to_owned(), value));
+    }
+
+    /// A number that is set.
+    pub fn number(&self, key: &str) -> Option<u64> {
+        self.settings.iter().find_map(|(k, v)| match v {
+            Value::Number(n) if k == key => Some(*n),
+            _ => None,
+        })
+    }
+
+    /// The text of an xl configuration file.
+    pub fn to_text(&self) -> Result<String, String> {
+        let mut text = String::new();
+        for (key, value) in &self.settings {
+            let value = match value {
+                Value::Text(s) => quote(key, s)?,
+                Value::Number(n) => n.to_string(),
+                Value::List(all) => {
+                    let quoted: Result<Vec<_>, _> = all.iter().map(|s| quote(key, s)).collect();
+                    format!("[ {} ]", quoted?.join(", "))
+                }
+            };
+            let _ = writeln!(text, "{key} = {value}");
+        }
+        Ok(text)
+    }
+
+    /// Reads what [`Self::to_text`] writes; any other key or form is an error.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut config = Self::default();
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let wrong =
+                |what: &str| format!("line {} of the configuration {what}: {line}", number + 1);
+            let (key, value) = line.split_once('=').ok_or_else(|| wrong("has no \"=\""))?;
+            let (key, value) = (key.trim(), value.trim());
+            if !KEYS.contains(&key) {
+                return Err(wrong("sets a key that no log needs"));
+            }
+            let value =
+                parse_value(value).ok_or_else(|| wrong("has a value that is not understood"))?;
+            config.set(key, value);
+        }
+        Ok(config)
+    }
+}
+
+/// Quotes a string for libxlu's parser, which knows backslash escapes but no way to write a
+/// control character reliably.
+fn quote(key: &str, text: &str) -> Result<String, String> {
+    if text.chars().any(char::is_control) {
+        return Err(format!(
+            "the value of {key} holds a control character, which xl cannot be given"
+        ));
+    }
+    Ok(format!(
+        "\"{}\"",
+        text.replace('\\', "\\\\").replace('"', "\\\"")
+    ))
+}
+
+fn parse_value(text: &str) -> Option<Value> {
+    if let Some(inner) = text.strip_prefix('[') {
+        let mut rest = inner.trim_start();
+        let mut all = Vec::new();
+        loop {
+            if rest == "]" {
+                return Some(Value::List(all));
+            }
+            let (item, after) = unquote(rest)?;
+            all.push(item);
+            rest = after.trim_start();
+            rest = match rest.strip_prefix(',') {
+                Some(more) => more.trim_start(),
+                None => rest,
+            };
+        }
+    }
+    if text.starts_with('"') {
+        let (item, rest) = unquote(text)?;
+        return rest.is_empty().then_some(Value::Text(item));
+    }
+    text.parse().ok().map(Value::Number)
+}
+
+/// The string at the start of `text` and what follows it.
+fn unquote(text: &str) -> Option<(String, &str)> {
+    let mut out = String::new();
+    let mut chars = text.strip_prefix('"')?.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return Some((out, text.get(at + 2..)?)),
+            '\\' => out.push(
+                chars
+                    .next()
+                    .map(|(_, c)| c)
+                    .filter(|c| "\\\"".contains(*c))?,
+            ),
+            c if c.is_control() => return None,
+            c => out.push(c),
+        }
+    }
+    None
+}
+
+/// Takes from libxl's JSON what [`KEYS`] lists.
+pub fn from_json(text: &str) -> Result<FromJson, String> {
+    // libxl writes the text with its terminating zero.
+    let json: Json = serde_json::from_str(text.trim_end_matches('\0'))
+        .map_err(|e| format!("libxl's configuration is no JSON: {e}"))?;
+    let build = json
+        .get("b_info")
+        .ok_or("libxl's configuration has no b_info")?;
+    let mut from = FromJson::default();
+    let kind = json
+        .pointer("/c_info/type")
+        .and_then(Json::as_str)
+        .unwrap_or("pv");
+    from.config.set("type", Value::Text(kind.to_owned()));
+    let number = |key: &str| build.get(key).and_then(Json::as_u64);
+    if let Some(kib) = number("target_memkb").or(number("max_memkb")) {
+        from.config.set("memory", Value::Number(kib / 1024));
+    }
+    if let Some(kib) = number("max_memkb") {
+        from.config.set("maxmem", Value::Number(kib / 1024));
+    }
+    from.config
+        .set("vcpus", Value::Number(number("max_vcpus").unwrap_or(1)));
+    for (theirs, ours) in [
+        ("event_channels", "max_event_channels"),
+        ("max_grant_frames", "max_grant_frames"),
+        ("max_maptrack_frames", "max_maptrack_frames"),
+        ("max_grant_version", "max_grant_version"),
+    ] {
+        // The default of the grant limits is written as a negative number or all ones.
+        if let Some(n) = number(theirs).filter(|&n| n < u64::from(u32::MAX)) {
+            from.config.set(ours, Value::Number(n));
+        }
+    }
+    if let Some(mode) = build.get("tsc_mode").and_then(Json::as_str) {
+        from.config.set("tsc_mode", Value::Text(mode.to_owned()));
+    }
+    for (pointer, key) in [("/type.pv/e820_host", "e820_host"), ("/vpmu", "vpmu")] {
+        match build.pointer(pointer).and_then(Json::as_str) {
+            Some("True") => from.config.set(key, Value::Number(1)),
+            Some("False") => from.config.set(key, Value::Number(0)),
+            _ => {}
+        }
+    }
+    let text = |key: &str| {
+        build
+            .get(key)
+            .and_then(Json::as_str)
+            .filter(|s| !s.is_empty())
+            .map(str::to_owned)
+    };
+    if let Some(cmdline) = text("cmdline") {
+        from.config.set("cmdline", Value::Text(cmdline));
+    }
+    from.kernel = text("kernel");
+    from.ramdisk = text("ramdisk");
+    if let Some(leaves) = cpuid(build)? {
+        from.config.set("cpuid", Value::List(leaves));
+    }
+    for device in [
+        "disks", "nics", "pcidevs", "vtpms", "p9s", "vkbs", "vfbs", "vsnds",
+    ] {
+        let count = json
+            .get(device)
+            .and_then(Json::as_array)
+            .map_or(0, Vec::len);
+        if count > 0 {
+            from.warnings.push(format!(
+                "the domain has {count} of \"{device}\", whose data are not in the log: it will \
+                 not replay past their first use"
+            ));
+        }
+    }
+    Ok(from)
+}
+
+/// CPUID leaves in the form `LEAF[,SUBLEAF]:eax=BITS,…` that xl's configuration takes.
+fn cpuid(build: &Json) -> Result<Option<Vec<String>>, String> {
+    let Some(policy) = build.get("cpuid").filter(|p| !p.is_null()) else {
+        return Ok(None);
+    };
+    // Up to Xen 4.17 the policy was the array itself.
+    let leaves = policy
+        .get("cpuid")
+        .unwrap_or(policy)
+        .as_array()
+        .ok_or("libxl's cpuid policy has an unknown form")?;
+    let mut all = Vec::new();
+    for leaf in leaves {
+        let input = leaf
+            .get("leaf")
+            .and_then(Json::as_u64)
+            .ok_or("a cpuid entry has no leaf")?;
+        let mut text = format!("0x{input:x}");
+        if let Some(subleaf) = leaf.get("subleaf").and_then(Json::as_u64) {
+            let _ = write!(text, ",0x{subleaf:x}");
+        }
+        let registers: Vec<String> = ["eax", "ebx", "ecx", "edx"]
+            .iter()
+            .filter_map(|r| Some(format!("{r}={}", leaf.get(r)?.as_str()?)))
+            .collect();
+        if !registers.is_empty() {
+            all.push(format!("{text}:{}", registers.join(",")));
+        }
+    }
+    Ok((!all.is_empty()).then_some(all))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JSON: &str = r#"{
+        "c_info": {"type": "pv", "name": "g", "uuid": "0123"},
+        "b_info": {
+            "max_vcpus": 1, "max_memkb": 65536, "target_memkb": 32768, "tsc_mode": "default",
+            "kernel": "/guests/minios", "cmdline": "daytime \"x\" c:\\",
+            "cpuid": {"cpuid": [
+                {"leaf": 7, "subleaf": 0, "ebx": "xxxxxxxxxxxxx0xxxxxxxxxxxxxxxxxx"},
+                {"leaf": 1, "ecx": "x0xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}], "msr": []},
+            "type.pv": {"e820_host": "False"}
+        },
+        "disks": [{"pdev_path": "/x"}]
+    }"#;
+
+    #[test]
+    fn json_becomes_a_configuration_and_reads_back() {
+        let from = from_json(&format!("{JSON}\n\0")).unwrap();
+        let text = from.config.to_text().unwrap();
+        assert_eq!(Config::parse(&text).unwrap(), from.config);
+        assert!(text.contains("memory = 32\n"), "{text}");
+        assert!(text.contains("maxmem = 64\n"));
+        assert!(text.contains(r#"cmdline = "daytime \"x\" c:\\""#));
+        assert!(text.contains(r#""0x7,0x0:ebx=xxxxxxxxxxxxx0xxxxxxxxxxxxxxxxxx""#));
+        assert_eq!(from.kernel.as_deref(), Some("/guests/minios"));
+        assert_eq!(from.ramdisk, None);
+        assert_eq!(from.warnings.len(), 1);
+    }
+
+    #[test]
+    fn a_header_cannot_name_programs_or_devices() {
+        for text in [
+            "bootloader = \"/bin/sh\"",
+            "disk = [ \"phy:/dev/sda,xvda,w\" ]",
+            "memory = 32\nkernel = \"/etc/shadow\"",
+            "cmdline = \"a\"; bootloader = \"/bin/sh\"",
+            "cmdline = \"a",
+            "memory",
+            "memory = many",
+        ] {
+            assert!(Config::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn control_characters_are_refused() {
+        let mut config = Config::default();
+        config.set("cmdline", Value::Text("a\nbootloader=\"x\"".to_owned()));
+        assert!(config.to_text().is_err());
+    }
+}
