@@ -1,0 +1,46 @@
+# The checks that run on the host. Each is run by ci/test in a shell of its own with errexit; its name and the comment
+# behind it are what the report shows.
+# shellcheck shell=bash
+
+CBINDGEN_VERSION=0.29.0
+
+# cargo_tool SUBCOMMAND: whether the user's cargo has it (Debian's own has no clippy).
+cargo_has() { host_cargo "$1" --version >/dev/null 2>&1; }
+
+check_format() { # the Rust code is formatted
+    find_cargo
+    cargo_has fmt || { echo "no rustfmt for $HOST_CARGO"; exit 77; }
+    (cd "$ROOT" && host_cargo fmt --all --check)
+    [ ! -f "$ROOT/minios-guest/Cargo.toml" ] || (cd "$ROOT/minios-guest" && host_cargo fmt --check)
+}
+
+check_clippy() { # no lint, in the host's crates and in the guest
+    find_cargo
+    cargo_has clippy || { echo "no clippy for $HOST_CARGO"; exit 77; }
+    (cd "$ROOT" && host_cargo clippy -q --locked --workspace --all-targets -j "$JOBS" -- -D warnings)
+    [ ! -f "$ROOT/minios-guest/Makefile" ] ||
+        env -u CARGO -u RUSTC make -C "$ROOT/minios-guest" check CARGO="$HOST_CARGO" RUSTC="$(dirname "$HOST_CARGO")/rustc"
+}
+
+check_cargo() { # the crates' own tests
+    find_cargo
+    (cd "$ROOT" && host_cargo test --locked --workspace --no-fail-fast -j "$JOBS")
+}
+
+check_header() { # the C header of the hypervisor library is what cbindgen makes of it
+    local header cbindgen
+    header=$(cd "$ROOT" && git ls-files 'hv-logger/*.h' | head -n 1)
+    [ -n "$header" ] || { echo "hv-logger has no committed header"; exit 77; }
+    cbindgen=$(command -v cbindgen) || cbindgen=$CACHE/cbindgen-$CBINDGEN_VERSION/bin/cbindgen
+    if [ ! -x "$cbindgen" ]; then
+        find_cargo
+        host_cargo install -q --locked --root "$CACHE/cbindgen-$CBINDGEN_VERSION" --version "=$CBINDGEN_VERSION" cbindgen ||
+            { echo "no cbindgen, and it cannot be installed"; exit 77; }
+    fi
+    "$cbindgen" -q --config "$ROOT/hv-logger/cbindgen.toml" "$ROOT/hv-logger" | diff -u "$ROOT/$header" - ||
+        { echo "$header is stale: write it anew with cbindgen --config hv-logger/cbindgen.toml -o $header hv-logger"; exit 1; }
+}
+
+check_patches() { # the series regenerates to the same bytes and applies to Xen without fuzz
+    verify_patches
+}

@@ -1,0 +1,160 @@
+# The dom0 image and the guests that others wrote: Debian's kernel, GRUB's PV build.
+# shellcheck shell=bash
+
+DOM0_MODULES="xen-privcmd xenfs xen-evtchn xen-gntdev xen-gntalloc virtio_pci virtio_console"
+DIST=$TARGET/dist
+
+# ---- third-party packages, unpacked in the cache ----------------------------------------------------------------------
+
+# fetch_kernel: sets KERNEL, a folder with vmlinuz and modules/ (loadable by busybox) with modules.dep.
+fetch_kernel() {
+    KERNEL=$CACHE/kernel-$(release_codename)
+    [ -e "$KERNEL/done" ] || with_lock kernel fetch_kernel_in "$KERNEL"
+}
+
+fetch_kernel_in() {
+    local out=$1 package tmp=$1.tmp version
+    [ ! -e "$out/done" ] || return 0
+    package=$(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image-/ { print $2; exit }')
+    [ -n "$package" ] || die "the archive has no linux-image-amd64"
+    say "fetching $package"
+    rm -rf "$out" "$tmp"
+    fetch_deb "$package" "$tmp"
+    version=$(basename "$tmp"/boot/vmlinuz-*)
+    version=${version#vmlinuz-}
+    [ -d "$tmp/usr/lib/modules" ] || { mkdir -p "$tmp/usr/lib"; mv "$tmp/lib/modules" "$tmp/usr/lib/"; }
+    mkdir -p "$out/modules"
+    cp "$tmp/boot/vmlinuz-$version" "$out/vmlinuz"
+    find "$tmp/usr/lib/modules/$version" -name '*.ko*' -exec cp -t "$out/modules" {} +
+    find "$out/modules" -name '*.xz' -exec unxz {} +
+    printf '%s\n' "$version" >"$out/version"
+    rm -rf "$tmp"
+    touch "$out/done"
+}
+
+fetch_grub() {
+    GRUB=$CACHE/grub-$(release_codename)
+    [ -e "$GRUB/done" ] || with_lock grub fetch_grub_in "$GRUB"
+}
+
+fetch_grub_in() {
+    local out=$1 tmp=$1.tmp
+    say "fetching grub-xen-host"
+    rm -rf "$out" "$tmp"
+    fetch_deb grub-xen-host "$tmp"
+    mkdir -p "$out"
+    find "$tmp" -name grub-x86_64-xen.bin -exec cp {} "$out/grub.xen" \;
+    [ -f "$out/grub.xen" ] || die "grub-xen-host has no grub-x86_64-xen.bin"
+    rm -rf "$tmp"
+    touch "$out/done"
+}
+
+# module_order NAME...: the modules and what they need, each after its needs.
+module_order() {
+    local name file need
+    for name; do
+        file=$(find "$KERNEL/modules" -name "${name//[-_]/[-_]}.ko" | head -n 1)
+        [ -n "$file" ] || continue # built into the kernel
+        # shellcheck disable=SC2046
+        module_order $(/sbin/modinfo -F depends "$file" | tr ',' ' ')
+        printf '%s\n' "$file"
+    done
+}
+
+# ---- images -----------------------------------------------------------------------------------------------------------
+
+# pack_cpio DIR: an uncompressed initramfs of DIR, the same bytes for the same content.
+pack_cpio() {
+    (cd "$1" && find . -print0 | LC_ALL=C sort -z |
+        cpio --quiet --null -o -H newc -R 0:0 --reproducible)
+}
+
+# copy_libraries ROOT: what the programs below ROOT are linked with, and what they load by themselves.
+copy_libraries() {
+    local root=$1 library
+    find "$root" -type f \( -perm -100 -o -name '*.so*' \) -print0 |
+        LD_LIBRARY_PATH="$root/usr/lib" xargs -0 -n1 sh -c 'ldd "$1" 2>/dev/null; exit 0' ldd | # scripts have none
+        awk '/=> \// { print $3 } /^\t\// { print $1 }' | sort -u | grep -v "^$root" |
+        while read -r library; do
+            mkdir -p "$root$(dirname "$library")"
+            cp -L "$library" "$root$library"
+        done
+    library=$(gcc -print-file-name=libgcc_s.so.1) # pthread_cancel loads it
+    mkdir -p "$root/lib/x86_64-linux-gnu"
+    cp -L "$library" "$root/lib/x86_64-linux-gnu/"
+}
+
+install_busybox() { # ROOT
+    mkdir -p "$1/bin"
+    cp "$(command -v busybox)" "$1/bin/busybox"
+    busybox --list | grep -vx busybox | while read -r applet; do ln -sf busybox "$1/bin/$applet"; done
+}
+
+make_dom0_image() { # TOOLS OUT
+    local tools=$1 out=$2 root module
+    root=$(mktemp -d "$CACHE/dom0.XXXXXX")
+    mkdir -p "$root"/{bin,sbin,lib64,lib,proc,sys,dev,run,tmp,root,out,guests,etc/xen,usr/bin,usr/sbin,usr/lib/xen,usr/local/bin,var/lib/xen,var/log}
+    ln -s /run "$root/var/run"
+    ln -s /run/lock "$root/var/lock"
+    install_busybox "$root"
+    cp -a "$tools/usr/sbin/." "$root/usr/sbin/"
+    cp -a "$tools/usr/bin/." "$root/usr/bin/"
+    cp -a "$tools/usr/lib/xen/bin" "$root/usr/lib/xen/"
+    cp -a "$tools"/usr/lib/*.so* "$root/usr/lib/"
+    [ ! -d "$tools/etc/xen" ] || cp -a "$tools/etc/xen/." "$root/etc/xen/"
+    : >"$root/etc/xen/xl.conf"
+    copy_libraries "$root"
+    mkdir -p "$root/lib/modules"
+    module_order $DOM0_MODULES | awk '!seen[$0]++' | while read -r module; do
+        cp "$module" "$root/lib/modules/"
+        printf '/lib/modules/%s\n' "$(basename "$module")"
+    done >"$root/etc/modules.order"
+    printf 'root:x:0:0:root:/root:/bin/sh\n' >"$root/etc/passwd"
+    printf 'root:x:0:\n' >"$root/etc/group"
+    cp "$ROOT/ci/dom0/init" "$root/init"
+    chmod 755 "$root" "$root/init"
+    pack_cpio "$root" >"$out.tmp"
+    rm -rf "$root"
+    mv "$out.tmp" "$out"
+}
+
+# build_dom0 TOOLS: sets DOM0_INITRD for the tools in this folder.
+build_dom0() {
+    local tools=$1 key
+    fetch_kernel
+    if [ -e "$tools/done" ]; then key=$(basename "$tools"); else key=$(hash_paths "$tools"); fi
+    key=$(hash_of "$key" "$(cat "$KERNEL/version")" "$(hash_paths "$ROOT/ci/dom0" "$ROOT/ci/lib/image.sh")")
+    DOM0_INITRD=$CACHE/out/dom0-$key.cpio
+    if [ ! -f "$DOM0_INITRD" ]; then
+        with_lock dom0 make_dom0_image "$tools" "$DOM0_INITRD"
+        keep_newest 8 "$CACHE/out/dom0-"
+    fi
+    touch "$DOM0_INITRD"
+}
+
+make_linux_guest_initrd() { # OUT
+    local root
+    root=$(mktemp -d "$CACHE/guest.XXXXXX")
+    mkdir -p "$root"/{bin,proc,sys,dev}
+    install_busybox "$root"
+    cp "$ROOT/ci/guests/linux-init" "$root/init"
+    chmod 755 "$root" "$root/init"
+    pack_cpio "$root" | gzip -9n >"$1"
+    rm -rf "$root"
+}
+
+# install_file FROM TO: copies when it differs, so that a running rig keeps what it opened.
+install_file() {
+    mkdir -p "$(dirname "$2")"
+    cmp -s "$1" "$2" || { cp "$1" "$2.tmp" && mv "$2.tmp" "$2"; }
+}
+
+# build_guests: fills target/dist/guests with the guests of others.
+build_guests() {
+    fetch_kernel
+    fetch_grub
+    install_file "$KERNEL/vmlinuz" "$DIST/guests/vmlinuz"
+    install_file "$GRUB/grub.xen" "$DIST/guests/grub.xen"
+    make_linux_guest_initrd "$TARGET/linux-initrd.gz"
+    install_file "$TARGET/linux-initrd.gz" "$DIST/guests/linux-initrd.gz"
+}

@@ -1,0 +1,126 @@
+# The series as files: made from a git tree, applied to a tree of the user's own.
+# shellcheck shell=bash
+
+# format_series TREE OUT: writes the commits on top of "base" in TREE as patches into OUT. Their names come from
+# xen-patches/series, where the line of a commit is its number and git's form of its subject. The same commits give the
+# same bytes whatever git's configuration is.
+format_series() {
+    local tree=$1 out=$2 commit slug name expected=() index=0 errors=0
+    xen_git "$tree" rev-parse -q --verify 'base^{commit}' >/dev/null ||
+        die "$tree has no tag or branch 'base' that marks the unpatched Xen"
+    mapfile -t expected < <(series)
+    while read -r commit; do
+        slug=$(xen_git "$tree" show -s --format=%f "$commit")
+        name=${expected[index]:-}
+        if [ "${name#[0-9][0-9][0-9][0-9]-}" != "$slug.patch" ]; then
+            if printf '%s\n' "${expected[@]}" | grep -qx "[0-9]\{4\}-$(printf '%s' "$slug" | sed 's/\./\\./g')\.patch"; then
+                say "commit ${commit:0:12} '$slug' stands at place $((index + 1)), where xen-patches/series has ${name:-no more lines}"
+            else
+                say "xen-patches/series has no line for the commit ${commit:0:12}; put NNNN-$slug.patch at place $((index + 1))"
+            fi
+            errors=1
+            break
+        fi
+        xen_git "$tree" -c core.abbrev=12 -c diff.algorithm=myers -c diff.noprefix=false -c diff.mnemonicPrefix=false \
+            -c diff.suppressBlankEmpty=false -c diff.context=3 -c diff.interHunkContext=0 -c format.pretty=email \
+            format-patch -1 --stdout -N --zero-commit --no-signature --no-base --full-index --no-renames --stat=72 \
+            --no-attach --no-thread --no-cover-letter "$commit" >"$out/$name"
+        index=$((index + 1))
+    done < <(xen_git "$tree" rev-list --reverse --no-merges base..HEAD)
+    [ $errors = 0 ] || return 1
+    [ $index = ${#expected[@]} ] || die "no commit for the line ${expected[index]} of xen-patches/series; take it out"
+}
+
+# write_patches TREE: xen-patches/ anew; files that are no longer in the series go.
+write_patches() {
+    local tree=$1 tmp old
+    tmp=$(mktemp -d)
+    format_series "$tree" "$tmp" || { rm -rf "$tmp"; exit 1; }
+    for old in "$PATCHES"/*.patch; do
+        [ ! -e "$old" ] || [ -e "$tmp/$(basename "$old")" ] || { rm "$old"; say "removed $(basename "$old")"; }
+    done
+    for new in "$tmp"/*.patch; do
+        [ ! -e "$new" ] || install_file "$new" "$PATCHES/$(basename "$new")"
+    done
+    rm -rf "$tmp"
+    say "xen-patches/ holds $(series | wc -l) patches"
+}
+
+# verify_patches: regenerating the series changes nothing, and each patch applies to the tarball without fuzz.
+verify_patches() {
+    local tmp name
+    [ -n "$(series)" ] || { echo "xen-patches/series is empty"; return 77; }
+    tmp=$(mktemp -d)
+    source_commit xenlr
+    xen_git "$XEN_REPO" checkout -qf --detach "$XEN_COMMIT"
+    format_series "$XEN_REPO" "$tmp"
+    for name in $(series); do
+        cmp "$tmp/$name" "$PATCHES/$name" || { echo "run ./build.sh patches on the git tree"; return 1; }
+    done
+    for name in "$PATCHES"/*.patch; do
+        series | grep -qx "$(basename "$name")" || { echo "$(basename "$name") is not in xen-patches/series"; return 1; }
+    done
+    rm -rf "$tmp"
+    mkdir "$tmp"
+    xen_git "$XEN_REPO" archive base | tar -x -C "$tmp"
+    for name in $(series); do
+        patch -s -p1 --fuzz=0 -d "$tmp" <"$PATCHES/$name" >"$tmp/.patch.log" 2>&1 && ! grep -q . "$tmp/.patch.log" ||
+            { echo "$name does not apply exactly:"; cat "$tmp/.patch.log"; return 1; }
+    done
+    rm -rf "$tmp"
+}
+
+# ---- a tree of the user's own -----------------------------------------------------------------------------------------
+
+is_git_tree() { [ -e "$1/.git" ]; }
+
+series_digest() { for name in $(series); do sha256sum <"$PATCHES/$name"; done | sha256sum | cut -c1-40; }
+
+# patch_user_tree TREE: brings the series in, all or nothing.
+patch_user_tree() {
+    local tree=$1 stamp name before done_names=()
+    if is_git_tree "$tree"; then stamp=$(git -C "$tree" rev-parse --git-path xenlr-series); else stamp=.xenlr-series; fi
+    case $stamp in /*) ;; *) stamp=$tree/$stamp ;; esac
+    if [ -f "$stamp" ]; then
+        [ "$(cat "$stamp")" != "$(series_digest)" ] || { say "$tree has the series already"; return; }
+        die "$tree was patched with another state of the series; give a tree without it"
+    fi
+    [ ! -e "$tree/xen/include/public/xenlr.h" ] || die "$tree holds XenLR patches that are not from here; give a tree without them"
+    if is_git_tree "$tree"; then
+        [ -z "$(git -C "$tree" status --porcelain --untracked-files=no)" ] ||
+            die "$tree has changes that are not committed; commit or stash them"
+        before=$(git -C "$tree" rev-parse HEAD)
+        for name in $(series); do
+            xen_git "$tree" am -q "$PATCHES/$name" || {
+                xen_git "$tree" am --abort
+                xen_git "$tree" reset -q --hard "$before"
+                die "$name does not apply to $tree (the series is made for $XEN_TARBALL); the tree is as it was"
+            }
+        done
+    else
+        for name in $(series); do
+            if patch -s -p1 --fuzz=0 --dry-run -d "$tree" <"$PATCHES/$name" >/dev/null; then
+                patch -s -p1 --fuzz=0 -d "$tree" <"$PATCHES/$name"
+                done_names=("$name" "${done_names[@]}")
+                continue
+            fi
+            for done in "${done_names[@]}"; do patch -s -R -p1 -d "$tree" <"$PATCHES/$done"; done
+            die "$name does not apply to $tree (the series is made for $XEN_TARBALL); the tree is as it was"
+        done
+    fi
+    series_digest >"$stamp"
+}
+
+# build_user_tree TREE OPTION=VALUE...
+build_user_tree() {
+    local tree version
+    [ -f "$1/xen/Makefile" ] || die "$1 is not a Xen source tree"
+    tree=$(cd "$1" && pwd)
+    shift
+    version=$(sed -n 's/^\(export \)\?XEN_\(SUB\)\?VERSION *[:?]\?= *\([0-9]*\).*/\3/p' "$tree/xen/Makefile" | head -n 2 | paste -sd.)
+    [ "$version" = "$XEN_VERSION" ] || die "$tree is Xen ${version:-of an unknown version}; the series is for $XEN_VERSION"
+    patch_user_tree "$tree"
+    find_rust
+    keep_config=1 make_hypervisor "$tree" "$@"
+    say "hypervisor: $tree/xen/xen.gz; the tools: see README.md"
+}

@@ -1,0 +1,254 @@
+# Xen: its source, our series on it, and the builds of hypervisor and tools.
+#
+# The cache holds one git repository of the source (xen/repo, tag "base" is the pristine tarball). The series is applied
+# there with git am; hypervisor and tools are built in worktrees of it that keep their objects, so that a change rebuilds
+# what depends on it. Results are keyed by content: git's tree digests of what a build reads, and what comes from outside.
+# shellcheck shell=bash
+
+XEN_TARBALL=$(awk '/xen_4\.20/ { print $2 }' "$ROOT/ci/downloads.sha256")
+XEN_VERSION=4.20
+XEN_REPO=$CACHE/xen/repo
+PATCHES=$ROOT/xen-patches
+
+# Outside the tree: a builder's name, host and date do not end in the binary.
+export XEN_BUILD_DATE='' XEN_BUILD_TIME='' XEN_BUILD_HOST=xenlr XEN_WHOAMI=xenlr XEN_DOMAIN=xenlr
+
+# ---- source -----------------------------------------------------------------------------------------------------------
+
+check_sha256() { # FILE: against the line of ci/downloads.sha256 with its name
+    local want
+    want=$(awk -v name="$(basename "$1")" '$2 == name { print $1 }' "$ROOT/ci/downloads.sha256")
+    [ -n "$want" ] || die "ci/downloads.sha256 has no digest for $(basename "$1")"
+    printf '%s  %s\n' "$want" "$1" | sha256sum --quiet -c - 2>/dev/null
+}
+
+fetch_xen() {
+    local file=$CACHE/downloads/$XEN_TARBALL tmp
+    mkdir -p "$CACHE/downloads"
+    if [ -f "$file" ] && check_sha256 "$file"; then return; fi
+    if [ -n "${XENLR_DOWNLOADS:-}" ] && [ -f "$XENLR_DOWNLOADS/$XEN_TARBALL" ]; then
+        cp "$XENLR_DOWNLOADS/$XEN_TARBALL" "$file.tmp"
+    else
+        say "fetching $XEN_TARBALL"
+        private_apt trixie
+        tmp=$(mktemp -d "$CACHE/downloads/fetch.XXXXXX")
+        (cd "$tmp" && quietly "$CACHE/logs/fetch-xen.log" \
+            apt-get "${APT_PRIVATE[@]}" source --download-only --tar-only -t trixie xen) ||
+            die "the archive did not give Xen's source; put $XEN_TARBALL into a folder and name it in XENLR_DOWNLOADS"
+        [ -f "$tmp/$XEN_TARBALL" ] ||
+            die "the archive now has $(ls "$tmp"), not $XEN_TARBALL; put that one into a folder named by XENLR_DOWNLOADS"
+        mv "$tmp/$XEN_TARBALL" "$file.tmp"
+        rm -rf "$tmp"
+    fi
+    mv "$file.tmp" "$file"
+    check_sha256 "$file" || { rm -f "$file"; die "$XEN_TARBALL has the wrong sha256, see ci/downloads.sha256"; }
+}
+
+# The repository's commits do not depend on who makes them or when.
+xen_git() {
+    GIT_AUTHOR_NAME=XenLR GIT_AUTHOR_EMAIL=xenlr@localhost GIT_COMMITTER_NAME=XenLR GIT_COMMITTER_EMAIL=xenlr@localhost \
+        git -C "$1" -c core.autocrlf=false -c gc.auto=0 -c commit.gpgsign=false -c advice.detachedHead=false "${@:2}"
+}
+
+make_xen_repo() {
+    local date='2000-01-01T00:00:00Z'
+    [ ! -d "$XEN_REPO/.git" ] || return 0
+    fetch_xen
+    say "unpacking Xen $XEN_VERSION"
+    rm -rf "$XEN_REPO.tmp"
+    mkdir -p "$XEN_REPO.tmp"
+    tar -xJf "$CACHE/downloads/$XEN_TARBALL" -C "$XEN_REPO.tmp" --strip-components=1
+    xen_git "$XEN_REPO.tmp" init -q -b main
+    xen_git "$XEN_REPO.tmp" add -Af
+    GIT_AUTHOR_DATE=$date GIT_COMMITTER_DATE=$date xen_git "$XEN_REPO.tmp" commit -qm "Xen, as in ${XEN_TARBALL%.orig.tar.xz}"
+    xen_git "$XEN_REPO.tmp" tag base
+    mv "$XEN_REPO.tmp" "$XEN_REPO"
+}
+
+# ---- the series -------------------------------------------------------------------------------------------------------
+
+# series: the patches' file names in order.
+series() {
+    [ ! -f "$PATCHES/series" ] || sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$PATCHES/series"
+}
+
+# apply_series: makes the commit that has the whole series and prints it. Patches that were applied before in the same
+# order are found by a ref, so that a changed patch costs only those behind it.
+apply_series() {
+    local chain=base ref at=base name todo=()
+    while read -r name; do
+        [ -f "$PATCHES/$name" ] || die "xen-patches/series names $name, which does not exist"
+        chain=$(hash_of "$chain" "$(sha256sum <"$PATCHES/$name")")
+        ref=refs/series/$chain
+        if [ ${#todo[@]} = 0 ] && xen_git "$XEN_REPO" rev-parse -q --verify "$ref" >/dev/null; then
+            at=$ref
+        else
+            todo+=("$name $ref")
+        fi
+    done < <(series)
+    if [ ${#todo[@]} -gt 0 ]; then
+        say "applying ${#todo[@]} patches"
+        rm -rf "$XEN_REPO/.git/rebase-apply"
+        xen_git "$XEN_REPO" checkout -qf --detach "$at"
+        for name in "${todo[@]}"; do
+            ref=${name#* } name=${name%% *}
+            xen_git "$XEN_REPO" am -q --committer-date-is-author-date "$PATCHES/$name" >&2 || {
+                xen_git "$XEN_REPO" am --abort
+                die "xen-patches/$name does not apply"
+            }
+            xen_git "$XEN_REPO" update-ref "$ref" HEAD
+        done
+        at=HEAD
+    fi
+    xen_git "$XEN_REPO" rev-parse "$at^{commit}"
+}
+
+# source_commit: the commit to build, by VARIANT (stock: without the series). Sets XEN_COMMIT.
+source_commit() {
+    with_lock xen-repo make_xen_repo
+    if [ "$1" = stock ]; then
+        XEN_COMMIT=$(xen_git "$XEN_REPO" rev-parse 'base^{commit}')
+    else
+        XEN_COMMIT=$(with_lock xen-repo apply_series)
+    fi
+}
+
+# worktree NAME COMMIT: a worktree of the cache at this commit; its untracked files (objects) stay. Prints its path.
+worktree() {
+    local dir=$CACHE/xen/$1
+    xen_git "$XEN_REPO" worktree prune
+    if [ ! -e "$dir/.git" ]; then
+        rm -rf "$dir"
+        xen_git "$XEN_REPO" worktree add -q -f --detach "$dir" "$2"
+    else
+        xen_git "$dir" checkout -qf --detach "$2"
+    fi
+    printf '%s' "$dir"
+}
+
+# tree_key COMMIT PATH...: a digest of these parts of the commit.
+tree_key() {
+    local commit=$1 path
+    shift
+    for path; do
+        printf '%s %s\n' "$path" "$(xen_git "$XEN_REPO" rev-parse -q --verify "$commit:$path" || echo none)"
+    done | sha256sum | cut -c1-20
+}
+
+# ---- hypervisor -------------------------------------------------------------------------------------------------------
+
+# configure_hypervisor TREE OPTION=VALUE...: Xen's default configuration with these options. A configuration that was made
+# from the same stays as it is, since a new one would compile everything again. With keep_config=1 (a user's tree) the
+# tree's own one is the start.
+configure_hypervisor() {
+    local xen=$1/xen option config=$1/xen/.config stamp=$1/xen/.config.made-from made_from
+    shift
+    made_from=$(hash_of "$(find "$xen" -name 'Kconfig*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum)" "$@")
+    if [ -f "$config" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$made_from" ]; then return; fi
+    [ -n "${keep_config:-}" ] || rm -f "$config"
+    [ -f "$config" ] || make -C "$xen" defconfig || return
+    for option; do
+        sed -i "/^\(# \)\?${option%%=*}[= ]/d" "$config"
+        printf '%s\n' "$option" >>"$config"
+    done
+    make -C "$xen" olddefconfig || return
+    for option; do
+        case $option in
+        *=n) ! grep -q "^${option%%=*}=" "$config" ;;
+        *) grep -qxF "$option" "$config" ;;
+        esac || { echo "Kconfig does not take $option"; return 1; }
+    done
+    printf '%s\n' "$made_from" >"$stamp"
+}
+
+# make_hypervisor TREE OPTION=VALUE...: configures and builds in the tree; needs find_rust where the tree has the series.
+make_hypervisor() {
+    local tree=$1
+    configure_hypervisor "$@" && make -C "$tree/xen" -j"$JOBS" XENLR_SRC="$ROOT"
+}
+
+# The code that is linked into Xen, and what decides how it is built.
+hypervisor_inputs() {
+    if [ "$1" != stock ]; then
+        hash_paths "$ROOT"/{Cargo.toml,Cargo.lock,hv-logger,log-format}
+        rust_key
+    fi
+    gcc -dumpfullversion
+    ld --version | head -n 1
+}
+
+# build_xen VARIANT OPTION=VALUE...: sets XEN_OUT, the folder with xen (ELF), xen-syms and config.
+# VARIANT is "xenlr" or "stock".
+build_xen() {
+    local variant=$1 key name
+    shift
+    [ -n "$(series)" ] || variant=stock
+    source_commit "$variant"
+    [ "$variant" = stock ] || find_rust
+    key=$(hash_of "$(tree_key "$XEN_COMMIT" xen Config.mk config scripts version.sh)" "$(hypervisor_inputs "$variant")" \
+        "$(declare -f configure_hypervisor make_hypervisor)" "$@")
+    XEN_OUT=$CACHE/out/xen-$variant-$key
+    [ ! -e "$XEN_OUT/done" ] || { touch "$XEN_OUT"; return 0; }
+    name=hypervisor-$variant
+    [ $# = 0 ] || name=$name-$(hash_of "$@")
+    with_lock "$name" build_xen_in "$name" "$XEN_OUT" "$@"
+    keep_newest 12 "$CACHE/out/xen-"
+}
+
+build_xen_in() {
+    local name=$1 out=$2 tree
+    shift 2
+    [ ! -e "$out/done" ] || return 0
+    tree=$(with_lock xen-repo worktree "$name" "$XEN_COMMIT")
+    say "building the hypervisor ($name)"
+    quietly "$CACHE/logs/$name.log" make_hypervisor "$tree" "$@" || exit 1
+    rm -rf "$out"
+    mkdir -p "$out"
+    cp "$tree/xen/xen" "$tree/xen/xen-syms" "$tree/xen/xen.gz" "$out/"
+    cp "$tree/xen/.config" "$out/config"
+    touch "$out/done"
+}
+
+# ---- tools ------------------------------------------------------------------------------------------------------------
+
+# What the tools' build reads beside tools/.
+TOOLS_INPUTS=(tools Makefile Config.mk config configure m4 version.sh scripts docs/configure
+    xen/include/public xen/include/acpi xen/include/xen/lib xen/include/xen/libelf.h xen/lib/x86 xen/tools xen/common/libelf
+    xen/common/bunzip2.c xen/common/unlzma.c xen/common/unlzo.c xen/common/unlz4.c xen/common/unxz.c xen/common/unzstd.c
+    xen/common/decompress.c xen/common/lz4 xen/common/xz xen/common/zstd xen/common/lzo.c xen/common/xxhash
+    xen/xsm/flask/policy xen/arch/x86/x86_emulate xen/arch/x86/include/asm/x86-vendors.h)
+
+make_tools() {
+    local tree=$1 out=$2
+    if [ ! -f "$tree/config/Tools.mk" ] || [ "$tree/config/Tools.mk.in" -nt "$tree/config/Tools.mk" ] ||
+        [ "$tree/configure" -nt "$tree/config/Tools.mk" ]; then
+        (cd "$tree" && ./configure --prefix=/usr --disable-ocamltools --disable-docs --disable-stubdom --disable-seabios \
+            --disable-ovmf --disable-rombios --disable-ipxe --disable-golang --with-system-qemu=/bin/true \
+            --disable-systemd --disable-pygrub --disable-pvshim) || return
+    fi
+    make -C "$tree" build-tools-public-headers &&
+        make -C "$tree/tools" -j"$JOBS" CONFIG_TESTS=n all &&
+        make -C "$tree/tools" CONFIG_TESTS=n install DESTDIR="$out"
+}
+
+# build_tools VARIANT: sets TOOLS_OUT, the folder that the tools are installed into.
+build_tools() {
+    local variant=$1 key
+    [ -n "$(series)" ] || variant=stock
+    source_commit "$variant"
+    key=$(hash_of "$(tree_key "$XEN_COMMIT" "${TOOLS_INPUTS[@]}")" "$(gcc -dumpfullversion)" "$(declare -f make_tools)")
+    TOOLS_OUT=$CACHE/out/tools-$key
+    [ ! -e "$TOOLS_OUT/done" ] || { touch "$TOOLS_OUT"; return 0; }
+    with_lock "tools-$variant" build_tools_in "tools-$variant" "$TOOLS_OUT"
+    keep_newest 8 "$CACHE/out/tools-"
+}
+
+build_tools_in() {
+    local name=$1 out=$2 tree
+    [ ! -e "$out/done" ] || return 0
+    tree=$(with_lock xen-repo worktree "$name" "$XEN_COMMIT")
+    say "building the tools ($name; about four minutes the first time)"
+    rm -rf "$out"
+    quietly "$CACHE/logs/$name.log" make_tools "$tree" "$out" || exit 1
+    touch "$out/done"
+}

@@ -1,0 +1,155 @@
+# For scripts that run in the rig's dom0: . /rig/lib.sh
+# Shell functions to start guests, watch their consoles, type into them, and report. Times are seconds of dom0.
+# Exit statuses of a test: 0 SUCCESS, 77 SKIP, 99 ERROR (the test itself could not work), anything else FAILURE.
+
+CONSOLES=/var/log/xen/console
+
+fail() { echo "FAIL: $*"; save_state; exit 1; }
+skip() { echo "SKIP: $*"; exit 77; }
+error() { echo "ERROR: $*"; save_state; exit 99; }
+note() { echo "[$(cut -d' ' -f1 /proc/uptime)] $*"; }
+
+# save_state: what helps to understand a failure goes to the host through /out.
+save_state() {
+    mkdir -p /out/state
+    cp -r /var/log/xen /out/state/ 2>/dev/null
+    xl list >/out/state/xl-list 2>&1
+    xl dmesg >/out/state/xl-dmesg 2>&1
+    dmesg >/out/state/dmesg 2>&1
+}
+
+# guest NAME KERNEL [LINE…]: writes /tmp/NAME.cfg for a PV guest with one vCPU and starts it; a LINE adds to the
+# configuration or replaces what is given here ("memory=64"). With PAUSED=1 it waits for xl unpause.
+guest() {
+    guest_config "$@"
+    xl create ${PAUSED:+-p} /tmp/"$1".cfg >/tmp/"$1".create 2>&1 || { cat /tmp/"$1".create; fail "xl create $1"; }
+}
+guest_config() {
+    local name=$1 kernel=$2
+    shift 2
+    {
+        echo "name=\"$name\""
+        echo 'type="pv"'
+        echo "kernel=\"$kernel\""
+        echo 'memory=32'
+        echo 'vcpus=1'
+        echo 'on_crash="preserve"'
+        for line; do echo "$line"; done
+    } >/tmp/"$name".cfg
+}
+
+domid() { xl domid "$1" 2>/dev/null; }
+console_file() { echo "$CONSOLES/guest-$1.log"; }
+
+# console NAME: what the guest printed so far.
+console() { cat "$(console_file "$1")" 2>/dev/null | tr -d '\r'; }
+
+# wait_console NAME PATTERN [SECONDS] [COUNT]: until COUNT (1) lines of the console match the pattern (grep -E); else the test fails.
+wait_console() {
+    local name=$1 pattern=$2 limit=${3:-30} count=${4:-1}
+    wait_until "$limit" printed "$name" "$pattern" "$count" ||
+        { console "$name" | tail -n 20; fail "$name: no '$pattern' on the console in $limit s"; }
+}
+
+printed() { [ "$(console "$1" | grep -cE -- "$2")" -ge "$3" ]; }
+
+# wait_until SECONDS COMMAND…: until the command succeeds; else returns 1.
+wait_until() {
+    local end=$(($(now) + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ "$(now)" -lt $end ] || return 1
+        usleep 200000
+    done
+}
+now() { cut -d. -f1 /proc/uptime; }
+
+# type_keys NAME TEXT: one character at a time, as a person does it; some guests lose bursts. No line end is added.
+type_keys() {
+    local tty rest=$2 next
+    tty=$(xenstore-read "/local/domain/$(domid "$1")/console/tty") || fail "$1 has no console"
+    while [ -n "$rest" ]; do
+        next=${rest#?}
+        printf '%s' "${rest%"$next"}" >"$tty"
+        rest=$next
+        usleep 30000
+    done
+}
+
+# type_line NAME TEXT [END]: the characters and then a carriage return (or END, a printf format).
+type_line() {
+    local tty
+    type_keys "$1" "$2"
+    tty=$(xenstore-read "/local/domain/$(domid "$1")/console/tty")
+    # shellcheck disable=SC2059  # END is a format
+    printf "${3:-\r}" >"$tty"
+}
+
+# wait_end NAME [SECONDS]: until the domain is gone.
+wait_end() {
+    wait_until "${2:-30}" gone "$1" || fail "$1 did not end in ${2:-30} s: $(xl list "$1" | tail -n 1)"
+}
+gone() { [ -z "$(domid "$1")" ]; }
+
+# expect WHAT WANTED GOT
+expect() { [ "$2" = "$3" ] || fail "$1: wanted '$2', got '$3'"; }
+
+# no_faults: no program of dom0 died of a fault, and Xen complained of nothing serious.
+no_faults() {
+    local faults
+    faults=$(dmesg | grep -E 'segfault|general protection|traps:|Oops|BUG:')
+    [ -z "$faults" ] || fail "faults in dom0: $faults"
+}
+
+# ---- logged guests ----------------------------------------------------------------------------------------------------
+
+LOGS=/var/log/xenlr
+
+# start_daemon: xenlr's daemon, which writes the log of every logged domain that appears.
+start_daemon() {
+    mkdir -p /out
+    xenlr daemon --interval 1 >/out/daemon.log 2>&1 &
+    echo $! >/run/xenlr-daemon.pid
+}
+
+# logged NAME KERNEL [LINE…]: as guest, and recorded. At its end the domain is destroyed, unless a LINE says otherwise. It
+# starts when the daemon has its log open: what ends within moments could be gone before, with its log.
+logged() {
+    PAUSED=1 guest "$@" 'xenlr="record"'
+    wait_until 60 has_log "$1" || fail "the daemon takes up no domain $1: $(tail -n 3 /out/daemon.log)"
+    [ -n "${PAUSED:-}" ] || xl unpause "$1"
+}
+has_log() { [ -n "$(log_of "$1")" ]; }
+
+# log_of NAME: the newest log of a domain of this name.
+log_of() { ls -t "$LOGS/$1"-*.xlr 2>/dev/null | head -n 1; }
+
+# wait_log NAME [SECONDS]: until the log of the domain is complete; the file stands in $log then.
+wait_log() {
+    wait_until "${2:-30}" log_complete "$1" || {
+        xl list
+        xenlr status
+        tail -n 5 /out/daemon.log
+        console "$1" | tail -n 5
+        fail "the log of $1 is not complete after ${2:-30} s: $(xenlr info "$(log_of "$1")" 2>&1)"
+    }
+    log=$(log_of "$1")
+}
+log_complete() { xenlr info "$(log_of "$1")" | grep -q '^state  *complete'; }
+
+# end_of LOG KEY: a field of the log's last record.
+end_of() { xenlr dump --json "$1" | tail -n 1 | field "$2"; }
+# field KEY: the values of a field in lines of JSON, one a line.
+field() { sed -n "s/.*\"$1\":\"\{0,1\}\([^\",}]*\).*/\1/p"; }
+
+# typed LOG: what was typed, as the records of the log have it, in order; carriage returns are shown as line ends.
+typed() { printf '%b' "$(xenlr dump --json "$1" | grep '"kind":"console_in"' | field bytes | tr -d '\n' | sed 's/../\\x&/g')" | tr '\r' '\n'; }
+
+# verify WHAT LOG [OPTION…]: the log replays equal.
+verify() {
+    local what=$1 status=0
+    shift
+    xenlr verify "$@" >/tmp/verify.$$ 2>&1 || status=$?
+    note "$what: $(grep -v '^ *$' /tmp/verify.$$ | tail -n 1)"
+    [ $status = 0 ] || { cat /tmp/verify.$$; xl dmesg | tail -n 5; fail "verify of $what: status $status"; }
+}

@@ -1,0 +1,52 @@
+#!/bin/sh
+# In dom0, for observe: logged observe and watch, and an unlogged watch beside them.
+. /rig/lib.sh
+
+start_daemon
+PAUSED=1
+logged observe /guests/minios 'cmdline="observe seconds=15"' 'memory=8'
+logged watch /guests/minios 'cmdline="watch seconds=4"' 'memory=8'
+guest unlogged /guests/minios 'cmdline="watch seconds=4"' 'memory=8'
+
+for name in observe watch unlogged; do
+    xenstore-read "/local/domain/$(domid $name)/console/tty" >/tmp/tty.$name || fail "$name has no console"
+done
+for name in observe watch unlogged; do xl unpause $name; done
+# Keys for all three, each its own letter (o, w, u), until both have spun.
+both_spun() { printed watch 'after hypercall' 1 && printed unlogged 'after hypercall' 1; }
+i=0
+while [ $i -lt 200 ] && ! both_spun; do
+    for name in observe watch unlogged; do
+        printf "%.1s" $name 2>/dev/null >"$(cat /tmp/tty.$name)"
+    done
+    i=$((i + 1))
+    usleep 300000
+done
+note "$i keys for each"
+wait_console watch '^watch: after hypercall' 60
+wait_console unlogged '^watch: after hypercall' 60
+console watch
+echo "unlogged: $(console unlogged | grep changes)"
+changes() { console "$1" | sed -n "s/^watch: .*$2 changes=\([0-9]*\).*/\1/p"; }
+expect "changes while a logged guest spins, upcalls masked" 0 "$(changes watch masked | head -n 1)"
+expect "changes while a logged guest spins, upcalls unmasked" 0 "$(changes watch unmasked)"
+[ "$(changes watch hypercall)" -gt 0 ] || fail "no change after the hypercall"
+[ "$(changes unlogged masked | head -n 1)" -gt 0 ] || fail "control: an unlogged guest saw no change while it spun"
+
+# Nothing of the unlogged domain: no status, no log.
+xenlr status unlogged >/tmp/status 2>&1 && fail "an unlogged domain has a status: $(cat /tmp/status)"
+[ -z "$(log_of unlogged)" ] || fail "an unlogged domain has a log"
+
+wait_log observe 60
+cp "$log" /out/observe.xlr
+observe=$log
+wait_log watch 30
+# Nor of any other domain: every key in a log is one that was typed into that guest.
+expect "keys in the log of observe" o "$(typed "$observe" | fold -w 1 | sort -u)"
+expect "keys in the log of watch" w "$(typed "$log" | fold -w 1 | sort -u)"
+xenlr dump --json "$observe" >/out/observe.json
+console observe >/out/observe.console
+tail -n 2 /out/observe.console
+verify observe "$observe" --name observe-again
+verify watch "$log" --name watch-again
+no_faults

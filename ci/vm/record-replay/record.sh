@@ -1,0 +1,90 @@
+#!/bin/sh
+# First boot of record-replay: records minios-guest's applications side by side in a busy dom0 and replays each.
+. /rig/lib.sh
+
+start_daemon
+bad=0
+not_recording() { ! xenlr status | grep -q ' record '; }
+# A failure here shall not hide those of the other guests.
+try() { (verify "$@") || bad=$((bad + 1)); }
+
+# Other domains come and go, and dom0 computes, for as long as the recordings and replays run. While there is no replay,
+# which needs the place in the arena that its log names, every other one of them is logged.
+(
+    i=0
+    while [ ! -e /tmp/enough ]; do
+        i=$((i + 1))
+        mode=off
+        [ -e /tmp/replays ] || [ $((i % 2)) = 0 ] || mode=record
+        guest_config other /guests/minios 'cmdline="talk seconds=2"' 'memory=8' "xenlr=\"$mode\""
+        xl create -q /tmp/other.cfg && sleep 2
+        xl destroy other 2>/dev/null
+        awk 'BEGIN { for (i = 0; i < 200000; i++) s += i % 7 }'
+    done
+    echo "other domains: $i"
+) >/tmp/other.log 2>&1 &
+busy=$!
+
+logged daytime /guests/minios 'cmdline="daytime"' 'memory=8'
+logged shell /guests/minios 'cmdline="shell"' 'memory=8'
+for seed in 1 2 3; do
+    logged torture$seed /guests/minios "cmdline=\"torture $seed steps=1000\"" 'memory=16'
+done
+logged again /guests/minios 'cmdline="torture 1 steps=1000"' 'memory=16'
+logged compute /guests/minios 'cmdline="compute n=40"' 'memory=8'
+logged crash /guests/minios 'cmdline="crash"' 'memory=8'
+note "all started"
+
+wait_console shell '^> *$|help' 30
+type_line shell 'echo good morning'
+wait_console shell '^good morning'
+type_line shell 'sum 1000'
+wait_console shell '500500'
+type_line shell 'time'
+type_line shell 'events'
+type_line shell 'quit'
+wait_log shell 60
+printf 'echo good morning\nsum 1000\ntime\nevents\nquit\n' >/tmp/wanted
+typed "$log" >/tmp/typed
+cmp /tmp/wanted /tmp/typed || { cat /tmp/typed; fail "what was typed is not in the log, in order and whole"; }
+note "shell: what was typed is in the log, in order and whole"
+
+wait_console daytime '^daytime' 30 4
+note 'daytime: runs'
+xenlr stop daytime >/dev/null || fail "xenlr stop: $?"
+wait_log daytime
+note "daytime: stopped"
+xl destroy daytime
+
+for name in crash compute torture1 torture2 torture3 again; do
+    wait_log $name 150
+    note "$name: recorded, $(xenlr info "$log" | grep -E '^(sync|records|end)' | tr -s ' \n' ' ')"
+done
+expect "reason of the crash's end" crash "$(end_of "$(log_of crash)" reason)"
+expect "reason of a power-off's end" shutdown "$(end_of "$(log_of compute)" reason)"
+touch /tmp/replays
+xl destroy crash
+wait_until 30 not_recording || fail "still recording: $(xenlr status)"
+note "all recorded: $(ls $LOGS/*.xlr | wc -l) logs"
+
+for name in crash shell daytime compute torture1 torture2 torture3 again; do try $name "$(log_of $name)" --name r-$name; done
+
+# Control: the same guest run again without its log ends in another state.
+one=$(log_of torture1) two=$(log_of again)
+[ "$(end_of "$one" memory)" != "$(end_of "$two" memory)" ] || fail "two runs of the same torture end in the same state"
+status=0
+xenlr diff "$one" "$two" >/tmp/diff || status=$?
+expect "xenlr diff of two runs" 1 $status
+
+# Replaying writes the same log again.
+(
+    verify "shell, with a log" "$(log_of shell)" --record /tmp/again.xlr
+    xenlr diff "$(log_of shell)" /tmp/again.xlr || fail "the log of the replay differs: $?"
+) || bad=$((bad + 1))
+
+touch /tmp/enough
+wait $busy
+cat /tmp/other.log | tail -n 1
+for name in daytime shell torture1; do cp "$(log_of $name)" /out/$name.xlr; done
+no_faults
+[ $bad = 0 ] || fail "$bad replays were not equal"
