@@ -27,6 +27,20 @@ check_cargo() { # the crates' own tests
     (cd "$ROOT" && host_cargo test --locked --workspace --no-fail-fast -j "$JOBS")
 }
 
+check_abi() { # sizes, offsets and numbers of the public headers are the same in Rust
+    local tree
+    find_cargo
+    source_commit xenlr
+    tree=$(mktemp -d)
+    xen_git "$XEN_REPO" archive "$XEN_COMMIT" xen/include/public | tar -x -C "$tree"
+    (cd "$ROOT" && XENLR_XEN_TREE=$tree host_cargo test --locked -p xenlr --test abi -j "$JOBS" -- --ignored) || return
+    # Control: a field that moved is found.
+    sed -i 's/^    uint32_t magic; .*/    uint32_t moved;\n&/' "$tree/xen/include/public/xenlr.h"
+    (cd "$ROOT" && ! XENLR_XEN_TREE=$tree host_cargo test -q --locked -p xenlr --test abi -j "$JOBS" -- --ignored >"$tree/log" 2>&1) ||
+        { echo "control: a moved field is not found"; return 1; }
+    rm -rf "$tree"
+}
+
 check_header() { # the C header of the hypervisor library is what cbindgen makes of it
     local header cbindgen
     header=$(cd "$ROOT" && git ls-files 'hv-logger/*.h' | head -n 1)

@@ -112,14 +112,34 @@ start_daemon() {
     echo $! >/run/xenlr-daemon.pid
 }
 
-# logged NAME KERNEL [LINE…]: as guest, and recorded. At its end the domain is destroyed, unless a LINE says otherwise. It
-# starts when the daemon has its log open: what ends within moments could be gone before, with its log.
-logged() {
-    PAUSED=1 guest "$@" 'xenlr="record"'
-    wait_until 60 has_log "$1" || fail "the daemon takes up no domain $1: $(tail -n 3 /out/daemon.log)"
-    [ -n "${PAUSED:-}" ] || xl unpause "$1"
+# logged NAME KERNEL [LINE…]: as guest, and recorded. At its end the domain is destroyed, unless a LINE says otherwise.
+logged() { guest "$@" 'xenlr="record"'; }
+
+# keep_dom0_busy: other domains come and go, and dom0 computes, until dom0_was_busy. Every other one of the domains is logged,
+# as long as there is no file /tmp/replays: a replay needs the place in the arena that its log names.
+keep_dom0_busy() {
+    rm -f /tmp/enough /tmp/replays
+    (
+        i=0
+        while [ ! -e /tmp/enough ]; do
+            i=$((i + 1))
+            mode=off
+            [ -e /tmp/replays ] || [ $((i % 2)) = 0 ] || mode=record
+            guest_config other /guests/minios 'cmdline="talk seconds=2"' 'memory=8' "xenlr=\"$mode\""
+            xl create -q /tmp/other.cfg && sleep 2
+            xl destroy other 2>/dev/null
+            awk 'BEGIN { for (i = 0; i < 200000; i++) s += i % 7 }'
+        done
+        echo "other domains: $i"
+    ) >/tmp/other.log 2>&1 &
+    busy=$!
 }
-has_log() { [ -n "$(log_of "$1")" ]; }
+dom0_was_busy() {
+    touch /tmp/enough
+    wait $busy
+    tail -n 1 /tmp/other.log
+}
+nobody_records() { ! xenlr status | grep -q ' record '; }
 
 # log_of NAME: the newest log of a domain of this name.
 log_of() { ls -t "$LOGS/$1"-*.xlr 2>/dev/null | head -n 1; }

@@ -1,6 +1,6 @@
 //! Replaying: inputs come from the log; what the guest does must fit it.
 
-use log_format::{DecodeError, EndReason, Kind, MAX_RECORD_BYTES, Record, ValueKind};
+use log_format::{DecodeError, Kind, MAX_RECORD_BYTES, Record, ValueKind};
 
 use crate::abi::{
     Divergence, EndState, HVLOG_BLOCKED, HVLOG_DEAD, HVLOG_DIVERGE_END_MEMORY,
@@ -51,8 +51,9 @@ impl Own {
             Err(DecodeError::Incomplete) if len < MAX_RECORD_BYTES => return Ok(false),
             Err(_) => return Err(BAD_LOG),
         };
-        let mut sync = item.sync;
-        let mut at_exit = !item.record.is_commit();
+        let sync = item.reached();
+        // A guest that ends itself does so on its way to the next sync point.
+        let at_exit = !item.record.is_commit() || sync != item.sync;
         let content = match item.record {
             Record::Event { port } => Content::Event(port),
             Record::Time(time) => Content::Time(time.into()),
@@ -73,14 +74,7 @@ impl Own {
                 memory,
                 pages,
             } => Content::Start(registers, memory, pages),
-            Record::End(end) => {
-                // The guest gets there on its way to the sync point that it is logged at.
-                if matches!(end.reason, EndReason::Shutdown | EndReason::Crash) {
-                    at_exit = true;
-                    sync = sync.saturating_sub(1);
-                }
-                Content::End(end)
-            }
+            Record::End(end) => Content::End(end),
             Record::Tsc { value } => Content::Tsc(value),
             Record::Value { kind, bytes } => {
                 for (to, from) in self.value.iter_mut().zip(bytes) {
@@ -152,17 +146,7 @@ impl Own {
                 (0, 0, 0)
             };
             if kind != 0 {
-                self.diverge(
-                    gate,
-                    Divergence {
-                        sync,
-                        rip,
-                        expected,
-                        actual,
-                        kind,
-                        want_kind: 0,
-                    },
-                );
+                self.part(gate, rip, kind, expected, actual);
                 return HVLOG_DEAD;
             }
             if head.kind == Kind::End {
@@ -195,43 +179,56 @@ impl Own {
         }
     }
 
+    /// The guest does something else than the log says: a `kind` of divergence.
+    fn part(&mut self, gate: GateRef, rip: u64, kind: u32, expected: u64, actual: u64) {
+        let divergence = Divergence {
+            sync: gate.sync(),
+            rip,
+            expected,
+            actual,
+            kind,
+            want_kind: 0,
+        };
+        self.diverge(gate, divergence);
+    }
+
     /// Diverges because another record stands next in the log than the guest asks for.
-    fn diverge_kind(&mut self, gate: GateRef, rip: u64, asked: Kind, actual: u64) {
+    fn part_at_record(&mut self, gate: GateRef, rip: u64, asked: Kind, actual: u64) {
         let sync = gate.sync();
-        let expected = self.next.map_or(0, |head| u64::from(head.kind as u32));
-        self.diverge(
-            gate,
-            Divergence {
-                sync,
-                rip,
-                expected,
+        let (kind, expected, actual) = match self.next {
+            Some(head) if head.sync != sync => (HVLOG_DIVERGE_SYNC, head.sync, sync),
+            Some(head) => (
+                HVLOG_DIVERGE_RECORD_KIND,
+                u64::from(head.kind as u32),
                 actual,
-                kind: HVLOG_DIVERGE_RECORD_KIND,
-                want_kind: asked as u32,
-            },
-        );
+            ),
+            None => (HVLOG_DIVERGE_RECORD_KIND, 0, actual),
+        };
+        self.part(gate, rip, kind, expected, actual);
+        self.divergence.want_kind = asked as u32;
+    }
+
+    /// Diverges at the first of these (kind, expected, actual) that differ, if any do.
+    fn part_at_difference(&mut self, gate: GateRef, rip: u64, pairs: &[(u32, u64, u64)]) -> bool {
+        for &(kind, expected, actual) in pairs {
+            if expected != actual {
+                self.part(gate, rip, kind, expected, actual);
+                return true;
+            }
+        }
+        false
     }
 
     /// The next record, if it is a `kind` of the current sync number; if not, the replay has
     /// diverged.
     fn expect(&mut self, gate: GateRef, rip: u64, kind: Kind) -> Option<Content> {
-        let sync = gate.sync();
         match self.next {
-            Some(head) if head.sync == sync && head.kind == kind => return Some(head.content),
-            Some(head) if head.sync != sync => self.diverge(
-                gate,
-                Divergence {
-                    sync,
-                    rip,
-                    expected: head.sync,
-                    actual: sync,
-                    kind: HVLOG_DIVERGE_SYNC,
-                    want_kind: kind as u32,
-                },
-            ),
-            _ => self.diverge_kind(gate, rip, kind, u64::from(kind as u32)),
+            Some(head) if head.sync == gate.sync() && head.kind == kind => Some(head.content),
+            _ => {
+                self.part_at_record(gate, rip, kind, u64::from(kind as u32));
+                None
+            }
         }
-        None
     }
 
     pub(crate) fn tsc_replay(&mut self, gate: GateRef, live: u64) -> u64 {
@@ -248,7 +245,7 @@ impl Own {
             return;
         };
         if logged != kind || len != buffer.len() {
-            self.diverge_kind(gate, 0, Kind::Value, u64::from(kind as u32));
+            self.part_at_record(gate, 0, Kind::Value, u64::from(kind as u32));
             return;
         }
         for (to, from) in buffer.iter_mut().zip(&self.value) {
@@ -272,25 +269,12 @@ impl Own {
             return HVLOG_DEAD;
         };
         let sum = digest::registers(registers);
-        let (expected, actual) = if logged_registers != sum {
-            (logged_registers, sum)
-        } else if logged_pages != pages {
-            (u64::from(logged_pages), u64::from(pages))
-        } else {
-            (logged_memory, memory)
-        };
-        if expected != actual {
-            self.diverge(
-                gate,
-                Divergence {
-                    sync: 0,
-                    rip,
-                    expected,
-                    actual,
-                    kind: HVLOG_DIVERGE_START,
-                    want_kind: 0,
-                },
-            );
+        let pairs = [
+            (HVLOG_DIVERGE_START, logged_registers, sum),
+            (HVLOG_DIVERGE_START, logged_pages.into(), pages.into()),
+            (HVLOG_DIVERGE_START, logged_memory, memory),
+        ];
+        if self.part_at_difference(gate, rip, &pairs) {
             return HVLOG_DEAD;
         }
         self.advance(gate);
@@ -308,7 +292,7 @@ impl Own {
         match self.expect(gate, rip, Kind::End) {
             Some(Content::End(end)) if end.reason as u32 == reason && end.code == code => HVLOG_END,
             Some(_) => {
-                self.diverge_kind(gate, rip, Kind::End, u64::from(reason));
+                self.part_at_record(gate, rip, Kind::End, u64::from(reason));
                 HVLOG_DEAD
             }
             None => HVLOG_DEAD,
@@ -333,29 +317,16 @@ impl Own {
         self.end.reason = logged.reason as u32;
         self.end.code = logged.code;
 
-        let (kind, expected, actual) = if logged.registers != end.registers {
-            (HVLOG_DIVERGE_END_REGISTERS, logged.registers, end.registers)
-        } else if logged.pages != end.pages {
+        let pairs = [
+            (HVLOG_DIVERGE_END_REGISTERS, logged.registers, end.registers),
             (
                 HVLOG_DIVERGE_END_MEMORY,
-                u64::from(logged.pages),
-                u64::from(end.pages),
-            )
-        } else {
-            (HVLOG_DIVERGE_END_MEMORY, logged.memory, end.memory)
-        };
-        if expected != actual {
-            self.diverge(
-                gate,
-                Divergence {
-                    sync: end.sync,
-                    rip: end.rip,
-                    expected,
-                    actual,
-                    kind,
-                    want_kind: 0,
-                },
-            );
+                logged.pages.into(),
+                end.pages.into(),
+            ),
+            (HVLOG_DIVERGE_END_MEMORY, logged.memory, end.memory),
+        ];
+        if self.part_at_difference(gate, end.rip, &pairs) {
             return HVLOG_DEAD;
         }
         self.mode = Mode::Dead;

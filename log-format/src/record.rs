@@ -22,6 +22,20 @@ pub struct Item<'a> {
     pub record: Record<'a>,
 }
 
+impl Item<'_> {
+    /// The sync point that the guest had reached. The end of a guest that shuts down or crashes
+    /// stands behind the values of its last sync point, hence under the next number.
+    pub const fn reached(&self) -> u64 {
+        match self.record {
+            Record::End(End {
+                reason: EndReason::Shutdown | EndReason::Crash,
+                ..
+            }) => self.sync.saturating_sub(1),
+            _ => self.sync,
+        }
+    }
+}
+
 /// What entered the guest. At the same sync number commits precede values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record<'a> {

@@ -133,7 +133,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let item = match what.as_str() {
                 _ if !is_it => item,
                 "drop" => {
-                    hit = Some(item.sync);
+                    hit = Some(item.reached());
                     continue;
                 }
                 "witness" => Item {
@@ -143,7 +143,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 _ => altered(item, bit, &mut bytes),
             };
             if is_it {
-                hit = Some(item.sync);
+                hit = Some(item.reached());
             }
             let mut out = [0; MAX_RECORD_BYTES];
             let used = encoder.encode(&item, &mut out);

@@ -35,7 +35,7 @@ pub fn open(path: &Path) -> Result<Reader, Error> {
 /// The facts of a log that only its records tell.
 #[derive(Clone, Debug)]
 pub struct Summary {
-    /// Sync number of the last record.
+    /// The last sync point of the guest that a record names.
     pub sync: u64,
     /// Number of records.
     pub records: u64,
@@ -63,7 +63,7 @@ pub fn scan(
 ) -> Result<Summary, Error> {
     let mut decoder = Decoder::new();
     let mut clock = Clock::default();
-    let mut end = None;
+    let (mut sync, mut end) = (0, None);
     let (mut chunks, mut file_bytes, mut records) = (0, 0, 0);
     'chunks: while let Some(chunk) = reader.next_chunk()? {
         chunks += 1;
@@ -72,6 +72,7 @@ pub fn scan(
         // The reader has decoded the chunk already: an error cannot come, and would end it.
         while let Ok((length, item)) = decoder.decode(rest) {
             records += 1;
+            sync = item.reached();
             if let Record::End(e) = item.record {
                 end = Some(e);
             }
@@ -83,7 +84,7 @@ pub fn scan(
         }
     }
     Ok(Summary {
-        sync: reader.last_sync(),
+        sync,
         records,
         wire_bytes: reader.wire_offset(),
         chunks,

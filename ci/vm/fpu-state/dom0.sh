@@ -1,13 +1,12 @@
 #!/bin/sh
-# Two processes of dom0 hold patterns in their SSE registers while a guest that uses them too starts on the same CPU.
+# Two processes of dom0 hold patterns in their SSE registers while a guest that uses them too boots on the same CPU.
 . /rig/lib.sh
 
 status=0
-fpucheck 20 & first=$!
-fpucheck 20 & second=$!
 guest_config lin /guests/vmlinuz 'memory=256' 'ramdisk="/guests/linux-initrd.gz"' 'extra="console=hvc0 quiet"'
 xl create /tmp/lin.cfg || status=1
-wait $first || status=1
-wait $second || status=1
+fpucheck 20 &
+fpucheck 20 || status=1
+wait $! || status=1
 dmesg | grep -E 'segfault|general protection|traps:' && status=1
 exit $status

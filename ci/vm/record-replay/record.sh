@@ -4,26 +4,10 @@
 
 start_daemon
 bad=0
-not_recording() { ! xenlr status | grep -q ' record '; }
 # A failure here shall not hide those of the other guests.
 try() { (verify "$@") || bad=$((bad + 1)); }
 
-# Other domains come and go, and dom0 computes, for as long as the recordings and replays run. While there is no replay,
-# which needs the place in the arena that its log names, every other one of them is logged.
-(
-    i=0
-    while [ ! -e /tmp/enough ]; do
-        i=$((i + 1))
-        mode=off
-        [ -e /tmp/replays ] || [ $((i % 2)) = 0 ] || mode=record
-        guest_config other /guests/minios 'cmdline="talk seconds=2"' 'memory=8' "xenlr=\"$mode\""
-        xl create -q /tmp/other.cfg && sleep 2
-        xl destroy other 2>/dev/null
-        awk 'BEGIN { for (i = 0; i < 200000; i++) s += i % 7 }'
-    done
-    echo "other domains: $i"
-) >/tmp/other.log 2>&1 &
-busy=$!
+keep_dom0_busy
 
 logged daytime /guests/minios 'cmdline="daytime"' 'memory=8'
 logged shell /guests/minios 'cmdline="shell"' 'memory=8'
@@ -64,7 +48,7 @@ expect "reason of the crash's end" crash "$(end_of "$(log_of crash)" reason)"
 expect "reason of a power-off's end" shutdown "$(end_of "$(log_of compute)" reason)"
 touch /tmp/replays
 xl destroy crash
-wait_until 30 not_recording || fail "still recording: $(xenlr status)"
+wait_until 30 nobody_records || fail "still recording: $(xenlr status)"
 note "all recorded: $(ls $LOGS/*.xlr | wc -l) logs"
 
 for name in crash shell daytime compute torture1 torture2 torture3 again; do try $name "$(log_of $name)" --name r-$name; done
@@ -82,9 +66,7 @@ expect "xenlr diff of two runs" 1 $status
     xenlr diff "$(log_of shell)" /tmp/again.xlr || fail "the log of the replay differs: $?"
 ) || bad=$((bad + 1))
 
-touch /tmp/enough
-wait $busy
-cat /tmp/other.log | tail -n 1
+dom0_was_busy
 for name in daytime shell torture1; do cp "$(log_of $name)" /out/$name.xlr; done
 no_faults
 [ $bad = 0 ] || fail "$bad replays were not equal"

@@ -94,6 +94,13 @@ impl<'x> Fleet<'x> {
         })
     }
 
+    /// Whether a domain is being created whose recording is to be taken up.
+    pub fn is_waiting(&self) -> bool {
+        self.slots
+            .values()
+            .any(|slot| matches!(slot, Slot::Waiting { .. }))
+    }
+
     /// Gives all event channels back.
     pub fn unlisten(&mut self) {
         for slot in self.slots.values_mut() {
@@ -172,10 +179,10 @@ impl<'x> Fleet<'x> {
             Some(Slot::Waiting { since }) => *since,
             _ => Instant::now(),
         };
-        // libxl stores the configuration while it builds the domain, before the first unpause: a
-        // guest that has not run can lose nothing. One that runs without may never get any.
+        // libxl stores the configuration while it builds the domain, before the first unpause. One
+        // that was unpaused without it may never get any.
         if facts::libxl_json(named).is_none()
-            && (status.raw.bytes == 0 || since.elapsed() < CONFIG_PATIENCE)
+            && (named.info.paused || since.elapsed() < CONFIG_PATIENCE)
         {
             return Ok(Slot::Waiting { since });
         }
@@ -191,11 +198,11 @@ impl<'x> Fleet<'x> {
             Opened::Reading(session) => *session,
             Opened::Finished(_) => return Ok(Slot::Done),
         };
-        // Without notifications the timeouts do the work; what is in the ring must not be lost
+        // With this the guest may begin, so it comes last. What is in the ring must not be lost
         // because the domain is dying by now.
         match session.listen(self.channels) {
             Ok(()) | Err(Error::NoDomain { .. }) => {}
-            Err(e) => self.output.note(&e.to_string()),
+            Err(e) => return Err(e),
         }
         self.output.note(&format!(
             "domain \"{}\" is written to {}",

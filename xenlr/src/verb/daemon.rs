@@ -21,6 +21,8 @@ use crate::xenstore::Xenstore;
 const DEFAULT_INTERVAL_S: u64 = 30;
 /// How often domains are looked for, besides xenstore's word.
 const SCAN_INTERVAL: Duration = Duration::from_secs(1);
+/// The same while a domain is being created, which does not begin before its log is read.
+const CREATE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Runs until a signal comes.
 pub fn run(args: &Daemon, output: Output) -> Result<Exit, Error> {
@@ -65,12 +67,17 @@ fn serve(
     while !signals.raised() {
         let mut fds = vec![signals.as_fd(), channels.as_fd()];
         fds.extend(store.connection.as_ref().map(AsFd::as_fd));
-        poll::wait(&fds, SCAN_INTERVAL).map_err(|e| Error::io("wait for events", e))?;
+        let interval = if fleet.is_waiting() {
+            CREATE_INTERVAL
+        } else {
+            SCAN_INTERVAL
+        };
+        poll::wait(&fds, interval).map_err(|e| Error::io("wait for events", e))?;
         let ports = channels
             .take_pending()
             .map_err(|e| Error::io("read /dev/xen/evtchn", e))?;
         fleet.notified(&ports);
-        if store.changed() || last_scan.elapsed() >= SCAN_INTERVAL {
+        if store.changed() || last_scan.elapsed() >= interval {
             last_scan = Instant::now();
             // Xen answered at the start; a later failure is passing, or the next one tells.
             if let Err(e) = fleet.scan(store.get()) {

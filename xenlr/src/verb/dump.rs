@@ -27,7 +27,7 @@ pub fn run(args: &Dump, output: Output) -> Result<Exit, Error> {
             writeln!(
                 out,
                 "{:>12} {:>16} {:<11} {}",
-                item.sync,
+                item.reached(),
                 time,
                 item.record.kind_name(),
                 show::text(&item.record)

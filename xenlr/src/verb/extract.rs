@@ -53,7 +53,7 @@ pub fn run(args: &Extract, output: Output) -> Result<Exit, Error> {
         let interval = args.writing.interval.unwrap_or(DEFAULT_INTERVAL_S);
         follow(&xen, &mut session, Duration::from_secs(interval), output)?
     } else {
-        pass(&mut session)?
+        begin(&mut session)?
     };
     let (records, sync) = session.progress();
     let closed = session.closed().map(Closing::name);
@@ -84,6 +84,28 @@ fn pass(session: &mut Session<'_>) -> Result<u64, Error> {
     })
 }
 
+/// Reads what there is. From now on the log has a file, so a guest that waits for its first reader
+/// may begin.
+fn begin(session: &mut Session<'_>) -> Result<u64, Error> {
+    let channels = open_channels()?;
+    listen(session, &channels)?;
+    let bytes = pass(session);
+    session.unlisten(&channels);
+    bytes
+}
+
+fn open_channels() -> Result<EventChannels, Error> {
+    EventChannels::open().map_err(|e| Error::io("open /dev/xen/evtchn", e))
+}
+
+fn listen(session: &mut Session<'_>, channels: &EventChannels) -> Result<(), Error> {
+    match session.listen(channels) {
+        // What is in the ring of a domain that is dying by now must not be lost.
+        Err(Error::NoDomain { .. }) => Ok(()),
+        other => other,
+    }
+}
+
 /// Reads until the log has ended, the domain is gone, or a signal comes.
 fn follow(
     xen: &Xen,
@@ -92,12 +114,8 @@ fn follow(
     output: Output,
 ) -> Result<u64, Error> {
     let signals = Signals::install().map_err(|e| Error::io("take over signals", e))?;
-    let channels = EventChannels::open().map_err(|e| Error::io("open /dev/xen/evtchn", e))?;
-    match session.listen(&channels) {
-        // What is in the ring of a domain that is dying by now must not be lost.
-        Ok(()) | Err(Error::NoDomain { .. }) => {}
-        Err(e) => output.note(&e.to_string()),
-    }
+    let channels = open_channels()?;
+    listen(session, &channels)?;
     let (domid, uuid) = (session.named.info.domid, session.named.info.uuid.clone());
     let bar = output.progress("records", 0);
     let mut bytes = 0;

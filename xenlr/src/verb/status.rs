@@ -66,7 +66,7 @@ fn all_text(logged: &[(NamedDomain, Status)]) -> String {
             named.name.clone(),
             named.info.domid.to_string(),
             mode_name(status.mode).to_owned(),
-            state_name(status.state).to_owned(),
+            shown_state(status).to_owned(),
             raw.sync.to_string(),
             raw.records.to_string(),
             bytes(raw.bytes),
@@ -86,7 +86,7 @@ fn rows(named: &NamedDomain, status: &Status) -> Vec<(&'static str, String)> {
             format!("{} (number {})", named.name, named.info.domid),
         ),
         ("mode", mode_name(status.mode).to_owned()),
-        ("state", state_name(status.state).to_owned()),
+        ("state", shown_state(status).to_owned()),
         ("sync points", raw.sync.to_string()),
         ("records", raw.records.to_string()),
         ("bytes", bytes(raw.bytes)),
@@ -220,6 +220,16 @@ pub fn mode_name(mode: Mode) -> &'static str {
         Mode::Off => "off",
         Mode::Record => "record",
         Mode::Replay => "replay",
+    }
+}
+
+/// The word for the state, and what a recording waits for.
+fn shown_state(status: &Status) -> &'static str {
+    let is_bound = status.raw.flags & 4 != 0;
+    match (status.mode, status.state) {
+        (Mode::Record, State::Waiting) if status.raw.bytes == 0 && !is_bound => "no reader yet",
+        (Mode::Record, State::Waiting) => "ring full",
+        (_, state) => state_name(state),
     }
 }
 

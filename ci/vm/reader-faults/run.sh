@@ -1,0 +1,93 @@
+#!/bin/sh
+# A log that nobody reads, or that cannot be written, loses nothing: the guest waits, or its log ends whole. A guest does not
+# begin before its log has a reader, so that one that ends at once has its log too. Control: with on_full=stop it begins.
+# rig: --smp 2 --timeout 500
+. /rig/lib.sh
+
+record() { # NAME APPLICATION [OPTIONS]
+    guest "$1" /guests/minios "cmdline=\"$2\"" 'memory=16' "xenlr=\"record${3:+,$3}\""
+}
+shown() { xenlr status "$1" | sed -n 's/^state  *//p'; }
+number() { xenlr status --json "$1" | sed -n "s/.*\"$2\": *\([0-9]*\).*/\1/p" | head -n 1; }
+is() { [ "$(shown "$1")" = "$2" ]; }
+reader() { kill "-$1" "$(cat /run/xenlr-daemon.pid)"; }
+
+# waits NAME: its ring is full; it stands still, and says so, while others run.
+waits() {
+    local sync before=$(date +%s)
+    wait_until 90 is "$1" 'ring full' || fail "$1 is not paused: $(xenlr status "$1")"
+    sync=$(number "$1" sync)
+    guest free /guests/minios 'cmdline="compute n=2"' 'memory=8'
+    wait_console free '^compute: n=2' 30
+    wait_end free
+    is "$1" 'ring full' && [ "$(number "$1" sync)" = "$sync" ] || fail "$1 went on: $(xenlr status "$1")"
+    note "$1: paused at sync point $sync with $(number "$1" ring_used) bytes in the ring for $(($(date +%s) - before)) s"
+}
+goes_on() { # NAME STEPS
+    wait_console "$1" "^torture: .*steps $2 checksum" 120
+    wait_log "$1" 60
+    verify "$1" "$log"
+}
+
+# ---- no reader --------------------------------------------------------------------------------------------------------
+
+record early 'torture 5 steps=300'
+record eager 'torture 6 steps=300' on_full=stop
+wait_console eager '^torture: seed' 30
+sleep 1
+expect "state of a guest without a reader" 'no reader yet' "$(shown early)"
+expect "its sync points" 0 "$(number early sync)"
+[ -z "$(console early)" ] || fail "it began: $(console early)"
+start_daemon
+goes_on early 300
+
+# ---- a guest that ends at once ----------------------------------------------------------------------------------------
+
+for i in 1 2 3 4 5 6 7 8; do
+    record brief$i 'compute n=0'
+    wait_end brief$i
+done
+for i in 1 2 3 4 5 6 7 8; do wait_log brief$i; done
+expect "reason of its end" shutdown "$(end_of "$log" reason)"
+verify brief8 "$log"
+
+# ---- a reader that stopped --------------------------------------------------------------------------------------------
+
+record slow 'torture 8 steps=1500' buffer_kb=16
+wait_console slow '^torture: seed' 30
+reader STOP
+waits slow
+reader CONT
+goes_on slow 1500
+[ "$(grep -c 'slow.*complete' /out/daemon.log)" = 1 ] || fail "the daemon does not say that the log is complete"
+
+record ends 'torture 9 steps=1500' buffer_kb=16,on_full=stop
+wait_console ends '^torture: seed' 30
+reader STOP
+wait_console ends '^torture: .*steps 1500 checksum' 120
+reader CONT
+wait_log ends 60
+expect "reason of its end" full "$(end_of "$log" reason)"
+verify ends "$log"
+
+# ---- a directory that cannot be written, or is full -------------------------------------------------------------------
+
+reader TERM
+LOGS=/small
+mkdir $LOGS
+mount -t tmpfs -o size=1500k tmpfs $LOGS
+mount -o remount,ro $LOGS
+xenlr daemon --dir $LOGS --interval 1 >/out/daemon2.log 2>&1 &
+echo $! >/run/xenlr-daemon.pid
+record full 'torture 10 steps=1500' buffer_kb=16
+wait_until 30 grep -q 'full.*Read-only' /out/daemon2.log || fail "the daemon does not say why: $(cat /out/daemon2.log)"
+is full 'no reader yet' || fail "it began: $(xenlr status full)"
+mount -o remount,rw $LOGS
+wait_console full '^torture: seed' 30
+dd if=/dev/zero of=$LOGS/filler bs=4k 2>/dev/null
+waits full
+grep -q 'No space left' /out/daemon2.log || fail "the daemon does not say why: $(cat /out/daemon2.log)"
+rm $LOGS/filler
+goes_on full 1500
+expect "mode of the file" 600 "$(stat -c %a "$log")"
+no_faults

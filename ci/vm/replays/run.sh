@@ -1,0 +1,54 @@
+#!/bin/sh
+# Twenty seeds of torture, three boots of Linux and three sessions of GRUB, recorded side by side in a busy dom0, all replay equal.
+# rig: --smp 2 --timeout 1500
+# usage: run.sh [ROUNDS TORTURES STEPS GRUB_SECONDS FIRST_SEED]: each round records one Linux, one GRUB and so many seeds of torture,
+# then replays them. The last line counts the replays that were equal and their sync points. (ci/vm/record-replay has the controls.)
+. /rig/lib.sh
+
+rounds=${1:-3} tortures=${2:-7} steps=${3:-300} grub_seconds=${4:-5} seed=${5:-100}
+start_daemon
+keep_dom0_busy
+equal=0 bad=0 sync_points=0
+
+# replay NAME: adds to the counts.
+replay() {
+    wait_log "$1" 240
+    if (verify "$1" "$log" --name "r-$1"); then
+        equal=$((equal + 1))
+        sync_points=$((sync_points + $(sed -n 's/.*equal: \([0-9]*\) sync points.*/\1/p' /tmp/verify.$$)))
+    else
+        bad=$((bad + 1))
+        cp "$log" /out/
+    fi
+    rm "$log"
+}
+
+for round in $(seq "$rounds"); do
+    rm -f /tmp/replays
+    note "round $round"
+    logged lin /guests/vmlinuz 'memory=128' 'ramdisk="/guests/linux-initrd.gz"' 'extra="console=hvc0 quiet"'
+    logged grub /guests/grub.xen 'memory=64'
+    names=''
+    for _ in $(seq "$tortures"); do
+        logged torture$seed /guests/minios "cmdline=\"torture $seed steps=$steps\"" 'memory=16'
+        names="$names torture$seed"
+        seed=$((seed + 1))
+    done
+    wait_console grub 'grub>' 120
+    type_line grub "echo round $round"
+    wait_console grub "^round $round" 60
+    sleep "$grub_seconds"
+    type_line grub halt
+    wait_console lin '^guest: ready' 240
+    type_line lin "round $round"
+    wait_console lin "^guest: read 'round $round'" 60
+    type_line lin poweroff
+    for name in lin grub $names; do wait_log $name 240; done
+    touch /tmp/replays
+    wait_until 60 nobody_records || fail "still recording: $(xenlr status)"
+    for name in lin grub $names; do replay $name; done
+done
+dom0_was_busy
+no_faults
+echo "replays: $equal equal, $bad not, $sync_points sync points"
+[ $bad = 0 ]
