@@ -13,7 +13,7 @@ format_series() {
         slug=$(xen_git "$tree" show -s --format=%f "$commit")
         name=${expected[index]:-}
         if [ "${name#[0-9][0-9][0-9][0-9]-}" != "$slug.patch" ]; then
-            if printf '%s\n' "${expected[@]}" | grep -qx "[0-9]\{4\}-$(printf '%s' "$slug" | sed 's/\./\\./g')\.patch"; then
+            if printf '%s\n' "${expected[@]}" | grep -x "[0-9]\{4\}-$(printf '%s' "$slug" | sed 's/\./\\./g')\.patch" >/dev/null; then
                 say "commit ${commit:0:12} '$slug' stands at place $((index + 1)), where xen-patches/series has ${name:-no more lines}"
             else
                 say "xen-patches/series has no line for the commit ${commit:0:12}; put NNNN-$slug.patch at place $((index + 1))"
@@ -58,7 +58,7 @@ verify_patches() {
         cmp "$tmp/$name" "$PATCHES/$name" || { echo "run ./build.sh patches on the git tree"; return 1; }
     done
     for name in "$PATCHES"/*.patch; do
-        series | grep -qx "$(basename "$name")" || { echo "$(basename "$name") is not in xen-patches/series"; return 1; }
+        series | grep -xF "$(basename "$name")" >/dev/null || { echo "$(basename "$name") is not in xen-patches/series"; return 1; }
     done
     rm -rf "$tmp"
     mkdir "$tmp"

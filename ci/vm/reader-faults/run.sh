@@ -59,7 +59,7 @@ reader STOP
 waits slow
 reader CONT
 goes_on slow 1500
-[ "$(grep -c 'slow.*complete' /out/daemon.log)" = 1 ] || fail "the daemon does not say that the log is complete"
+[ "$(grep -c '"slow": the log is' /out/daemon.log)" = 1 ] || fail "the daemon does not say that the log is complete"
 
 record ends 'torture 9 steps=1500' buffer_kb=16,on_full=stop
 wait_console ends '^torture: seed' 30

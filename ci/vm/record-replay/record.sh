@@ -66,6 +66,13 @@ expect "xenlr diff of two runs" 1 $status
     xenlr diff "$(log_of shell)" /tmp/again.xlr || fail "the log of the replay differs: $?"
 ) || bad=$((bad + 1))
 
+# At the end of its log a guest can go on by itself: it tells the time again, each second.
+xenlr replay -q "$(log_of daytime)" --name live --then live >/dev/null || fail "replay --then live: $?"
+lines=$(console live | grep -c '^daytime')
+wait_console live '^daytime' 20 $((lines + 3))
+note "live: $lines lines at the end of the log, then $(console live | grep -c '^daytime')"
+xl destroy live
+
 dom0_was_busy
 for name in daytime shell torture1; do cp "$(log_of $name)" /out/$name.xlr; done
 no_faults

@@ -17,6 +17,8 @@ pub struct FileSink {
     /// Wire bytes and file bytes that are durable.
     durable_wire: u64,
     durable_file: u64,
+    /// Records and last sync number of a file that was finished.
+    finished: (u64, u64),
 }
 
 impl FileSink {
@@ -27,6 +29,7 @@ impl FileSink {
             durable_wire: writer.wire_offset(),
             durable_file: writer.file_bytes(),
             writer: Some(writer),
+            finished: (0, 0),
         }
     }
 
@@ -37,12 +40,16 @@ impl FileSink {
 
     /// Records in the file.
     pub fn records(&self) -> u64 {
-        self.writer.as_ref().map_or(0, LogWriter::records)
+        self.writer
+            .as_ref()
+            .map_or(self.finished.0, LogWriter::records)
     }
 
     /// Sync number of the last record in the file.
     pub fn last_sync(&self) -> u64 {
-        self.writer.as_ref().map_or(0, LogWriter::last_sync)
+        self.writer
+            .as_ref()
+            .map_or(self.finished.1, LogWriter::last_sync)
     }
 
     /// Whether the end record is in the file.
@@ -59,6 +66,7 @@ impl FileSink {
                 self.path.display()
             )));
         };
+        self.finished = (writer.records(), writer.last_sync());
         writer.finish(closing).map_err(|e| {
             self.go_back();
             Error::from(e)
