@@ -29,6 +29,7 @@ pub mod nr {
     pub const SCHED_OP: u64 = 29;
     pub const CALLBACK_OP: u64 = 30;
     pub const EVENT_CHANNEL_OP: u64 = 32;
+    pub const DOMCTL: u64 = 36;
 }
 
 /// `DOMID_SELF`: the calling domain.

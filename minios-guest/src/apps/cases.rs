@@ -17,7 +17,7 @@ struct Ports(u32, u32);
 /// A case: its name, and what is wrong when it fails.
 type Case = (&'static str, fn(&Ports) -> Result<(), &'static str>);
 
-const CASES: [Case; 14] = [
+const CASES: [Case; 15] = [
     ("upcall-masked", upcall_masked),
     ("upcall-once-for-two-ports", upcall_once),
     ("port-masked", port_masked),
@@ -32,6 +32,7 @@ const CASES: [Case; 14] = [
     ("trap-keeps-registers", trap_keeps_registers),
     ("page-fault-address", page_fault_address),
     ("errors", errors),
+    ("logs-of-others", logs_of_others),
 ];
 
 /// Runs the application.
@@ -257,4 +258,23 @@ fn errors(_: &Ports) -> Result<(), &'static str> {
     let result = hypercall::op(nr::EVENT_CHANNEL_OP, evtchnop::BIND_VIRQ, &mut bind);
     check(result == EEXIST, "the timer was bound twice")?;
     check(hypercall::plain(63, [0; 5]) == ENOSYS, "a hypercall that does not exist did something")
+}
+
+/// No domain but the control domain reaches a log, be it through the domctl or the resource.
+fn logs_of_others(_: &Ports) -> Result<(), &'static str> {
+    const EPERM: i64 = -1;
+    const DOMCTL_XENLR_OP: u64 = 90;
+    const DOMCTL_INTERFACE_VERSION: u64 = 0x18;
+    const MEMORY_ACQUIRE_RESOURCE: u64 = 28;
+    const RESOURCE_XENLR_RING: u64 = 3;
+    // struct xen_domctl: command and version, domain 0, then the operation, which is `status`.
+    let mut domctl = [0u64; 18];
+    domctl[0] = DOMCTL_INTERFACE_VERSION << 32 | DOMCTL_XENLR_OP;
+    let domctl_at = core::ptr::from_mut(&mut domctl) as u64;
+    check(hypercall::plain(nr::DOMCTL, [domctl_at, 0, 0, 0, 0]) == EPERM, "the domctl was not refused")?;
+    // struct xen_mem_acquire_resource: domain 0 and the type, how many frames, the first, and where their numbers go.
+    let mut frames = [0u64; 1];
+    let mut acquire = [RESOURCE_XENLR_RING << 16, 1, 0, core::ptr::from_mut(&mut frames) as u64];
+    let result = hypercall::op(nr::MEMORY_OP, MEMORY_ACQUIRE_RESOURCE, &mut acquire);
+    check(result == EPERM && frames == [0], "the resource was not refused")
 }

@@ -1,0 +1,105 @@
+#!/bin/sh
+# Whatever happens to a logged domain, its log says how it ended, and nothing of it stays in Xen: destroyed, rebooted, renamed,
+# paused, with its tools killed, created and destroyed over and over. Control: a domain that is still there shows as missing memory.
+# rig: --smp 2 --timeout 900
+# usage: run.sh [CYCLES]
+. /rig/lib.sh
+
+cycles=${1:-10}
+start_daemon
+
+# free_pages: of Xen's heap, once all domains are gone for good.
+free_pages() {
+    xl debug-keys H
+    sleep 1
+    xl dmesg -c | sed -n 's/.*heap\[node=.*-> \([0-9]*\) pages.*/\1/p' | awk '{ sum += $1 } END { print sum }'
+}
+alone() { [ "$(xl list | sed 1d | wc -l)" = 1 ]; }
+all_gone() { wait_until 60 alone || fail "domains stay: $(xl list)"; }
+record() { guest "$1" /guests/minios "cmdline=\"$2\"" 'memory=16' 'xenlr="record"'; }
+closed() { xenlr info "$(log_of "$1")" 2>/dev/null | grep -q "^state  *complete"; }
+
+# ---- destroyed: what was logged replays, and the log says that it has no end ------------------------------------------
+
+record destroyed 'torture 21'
+wait_console destroyed '^torture: step' 60
+xl destroy destroyed
+wait_until 30 closed destroyed || fail "the log of a destroyed domain is not closed: $(tail -n 2 /out/daemon.log)"
+status=0
+xenlr verify "$(log_of destroyed)" >/tmp/result 2>&1 || status=$?
+note "destroyed: status $status, $(tail -n 1 /tmp/result)"
+expect "status of its verify" 8 $status
+all_gone
+
+# ---- rebooted: a new log ----------------------------------------------------------------------------------------------
+
+guest rebooted /guests/minios 'cmdline="shell"' 'memory=8' 'xenlr="record"' 'on_reboot="restart"'
+wait_console rebooted '^shell: type help' 60
+type_line rebooted 'reboot'
+two_logs() { [ "$(ls $LOGS/rebooted-*.xlr | wc -l)" = 2 ]; }
+wait_until 60 two_logs || fail "after a reboot there are these logs: $(ls $LOGS)"
+wait_console rebooted '^shell: type help' 60 2
+first=$(ls -tr $LOGS/rebooted-*.xlr | head -n 1)
+expect "reason of the first log's end" shutdown "$(end_of "$first" reason)"
+expect "code of the first log's end (reboot)" 1 "$(end_of "$first" code)"
+type_line rebooted 'quit'
+wait_log rebooted 60
+all_gone
+verify 'rebooted, first log' "$first"
+verify 'rebooted, second log' "$log"
+
+# ---- paused and renamed -----------------------------------------------------------------------------------------------
+
+record renamed 'torture 22 steps=1500'
+wait_console renamed '^torture: seed' 60
+wait_until 30 test -n "$(log_of renamed)" || fail "renamed has no log"
+log=$(log_of renamed)
+xl pause renamed
+sleep 2
+xl rename renamed newname
+xl unpause newname
+wait_until 120 sh -c "xenlr info $log | grep -q '^state  *complete'" || fail "the log of a renamed domain is not complete"
+all_gone
+verify renamed "$log"
+
+# ---- tools killed in the middle of a create ---------------------------------------------------------------------------
+
+guest_config half /guests/minios 'cmdline="torture 23 steps=200"' 'memory=16' 'xenlr="record"'
+record warm 'torture 24 steps=100'
+wait_log warm 60
+all_gone
+before=$(free_pages)
+for moment in 20000 60000 100000 150000 200000 300000 400000 600000; do
+    xl create -q /tmp/half.cfg >/dev/null 2>&1 &
+    usleep $moment
+    kill -9 $! 2>/dev/null
+    wait $! 2>/dev/null
+    for id in $(xl list | awk 'NR > 1 && $2 != 0 { print $2 }'); do xl destroy "$id" 2>/dev/null; done
+    wait_until 30 alone || { sleep 1; for id in $(xl list | awk 'NR > 1 && $2 != 0 { print $2 }'); do xl destroy "$id"; done; }
+    # The lock of a killed xl goes with it; a domain that it left appears in the list by its number.
+done
+all_gone
+after=$(free_pages)
+note "tools killed: $before free pages before, $after after"
+[ $((before - after)) -lt 8 ] || fail "$((before - after)) pages are lost"
+
+# ---- over and over ----------------------------------------------------------------------------------------------------
+
+before=$(free_pages)
+i=0
+while [ $i -lt "$cycles" ]; do
+    i=$((i + 1))
+    record cycle 'torture 25 steps=100000'
+    wait_console cycle '^torture: seed' 60 1
+    [ $i != 1 ] || { lost=$((before - $(free_pages))); [ $lost -gt 64 ] || fail "control: a living domain takes $lost pages"; }
+    xl destroy cycle
+    all_gone
+    rm -f "$(console_file cycle)" $LOGS/cycle-*.xlr
+done
+after=$(free_pages)
+note "$cycles cycles: $before free pages before, $after after"
+[ $((before - after)) -lt 8 ] || fail "$((before - after)) pages are lost"
+# The arena too: all of it is free for one domain.
+guest large /guests/minios 'cmdline="compute n=0"' 'memory=500' 'xenlr="record"'
+wait_log large 60
+no_faults

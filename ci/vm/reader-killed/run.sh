@@ -1,0 +1,36 @@
+#!/bin/sh
+# The daemon is killed at random moments and started again, over and over: the log has no gap and no repetition, and replays equal.
+# Control: a log from which 200 bytes were taken out does not.
+# rig: --smp 2 --timeout 600
+# usage: run.sh [KILLS [SEED]]
+. /rig/lib.sh
+
+kills=${1:-20} seed=${2:-$(date +%s)}
+note "$kills kills, seed $seed"
+guest killed /guests/minios 'cmdline="torture 11 steps=1000000"' 'memory=16' 'xenlr="record,buffer_kb=16"'
+awk -v seed="$seed" -v n="$kills" 'BEGIN { srand(seed); for (i = 0; i < n; i++) print int(rand() * 1500000) }' >/tmp/moments
+while read -r moment; do
+    xenlr daemon --interval 1 >>/out/daemon.log 2>&1 &
+    usleep "$moment"
+    kill -9 $!
+    wait $!
+done </tmp/moments 2>/dev/null
+log=$(log_of killed)
+[ -z "$log" ] || xenlr info "$log" | grep -E '^(state|sync|records)' | tr -s ' \n' ' '
+start_daemon
+sleep 2
+xenlr stop killed >/dev/null || fail "xenlr stop: $?"
+wait_log killed 60
+expect "files of this log" 1 "$(ls $LOGS/killed-*.xlr | wc -l)"
+xl destroy killed
+# A record that is lost or repeated changes what comes after it: the replay finds it.
+verify killed "$log"
+xenlr info "$log" | grep -E '^(sync|records|file)'
+[ "$(xenlr info --json "$log" | sed -n 's/.*"chunks": *\([0-9]*\).*/\1/p' | head -n 1)" -gt 2 ] || fail "the log was written at once"
+
+size=$(stat -c %s "$log") status=0
+{ head -c $((size - 600)) "$log"; tail -c 400 "$log"; } >/tmp/gap.xlr
+xenlr verify /tmp/gap.xlr >/tmp/result 2>&1 || status=$?
+note "control: status $status $(tail -n 1 /tmp/result)"
+[ $status = 2 ] || [ $status = 8 ] || fail "control: a log with a gap: status $status, wanted 2 (damaged) or 8 (torn)"
+no_faults
