@@ -53,18 +53,18 @@ verify brief8 "$log"
 
 # ---- a reader that stopped --------------------------------------------------------------------------------------------
 
-record slow 'torture 8 steps=1500' buffer_kb=16
+record slow 'torture 8 steps=4000' buffer_kb=16
 wait_console slow '^torture: seed' 30
 reader STOP
 waits slow
 reader CONT
-goes_on slow 1500
+goes_on slow 4000
 [ "$(grep -c '"slow": the log is' /out/daemon.log)" = 1 ] || fail "the daemon does not say that the log is complete"
 
-record ends 'torture 9 steps=1500' buffer_kb=16,on_full=stop
+record ends 'torture 9 steps=4000' buffer_kb=16,on_full=stop
 wait_console ends '^torture: seed' 30
 reader STOP
-wait_console ends '^torture: .*steps 1500 checksum' 120
+wait_console ends '^torture: .*steps 4000 checksum' 120
 reader CONT
 wait_log ends 60
 expect "reason of its end" full "$(end_of "$log" reason)"
@@ -79,7 +79,7 @@ mount -t tmpfs -o size=1500k tmpfs $LOGS
 mount -o remount,ro $LOGS
 xenlr daemon --dir $LOGS --interval 1 >/out/daemon2.log 2>&1 &
 echo $! >/run/xenlr-daemon.pid
-record full 'torture 10 steps=1500' buffer_kb=16
+record full 'torture 10 steps=4000' buffer_kb=16
 wait_until 30 grep -q 'full.*Read-only' /out/daemon2.log || fail "the daemon does not say why: $(cat /out/daemon2.log)"
 is full 'no reader yet' || fail "it began: $(xenlr status full)"
 mount -o remount,rw $LOGS
@@ -88,6 +88,6 @@ dd if=/dev/zero of=$LOGS/filler bs=4k 2>/dev/null
 waits full
 grep -q 'No space left' /out/daemon2.log || fail "the daemon does not say why: $(cat /out/daemon2.log)"
 rm $LOGS/filler
-goes_on full 1500
+goes_on full 4000
 expect "mode of the file" 600 "$(stat -c %a "$log")"
 no_faults
