@@ -51,12 +51,11 @@ install_packages() {
     done
     [ ${#missing[@]} -gt 0 ] || return 0
     say "installing ${missing[*]}"
-    # Lists that are older than what is installed cannot resolve its dependencies: then fresh ones are needed.
-    [ -n "$(find /var/lib/apt/lists -name '*Packages*' -print -quit)" ] &&
-        DEBIAN_FRONTEND=noninteractive as_root apt-get -q -y --no-install-recommends install "${missing[@]}" && return
-    as_root apt-get -q update
-    DEBIAN_FRONTEND=noninteractive as_root apt-get -q -y --no-install-recommends install "${missing[@]}"
+    # Lists that are missing, or older than what is installed, cannot resolve its dependencies: then fresh ones are needed.
+    apt_install "${missing[@]}" || { as_root apt-get -q update && apt_install "${missing[@]}"; }
 }
+
+apt_install() { DEBIAN_FRONTEND=noninteractive as_root apt-get -q -y --no-install-recommends install "$@"; }
 
 install_qemu() {
     [ "$(qemu_major "${XENLR_QEMU:-qemu-system-x86_64}")" -lt "$QEMU_MIN_MAJOR" ] || return 0

@@ -2,7 +2,8 @@
 # Twenty seeds of torture, two boots of Linux and two sessions of GRUB, recorded side by side in a busy dom0, all replay equal.
 # rig: --smp 2 --timeout 1500
 # usage: run.sh [ROUNDS TORTURES STEPS GRUB_SECONDS FIRST_SEED]: each round records one Linux, one GRUB and so many seeds of torture,
-# then replays them. The last line counts the replays that were equal and their sync points. (Controls: ci/vm/record-replay. A third Linux and GRUB: ci/vm/unmodified.)
+# then replays them. The last line counts the replays that were equal and their sync points.
+# (Controls: ci/vm/record-replay. A third Linux and GRUB: ci/vm/unmodified.)
 . /rig/lib.sh
 
 rounds=${1:-2} tortures=${2:-10} steps=${3:-300} grub_seconds=${4:-5} seed=${5:-100}

@@ -142,13 +142,11 @@ impl<'x> Fleet<'x> {
                 self.take_up(key, NamedDomain { info, name });
             }
         }
-        let mut slots = std::mem::take(&mut self.slots);
-        for slot in slots.values_mut() {
+        for slot in self.slots.values_mut() {
             if let Slot::Reading(reading) = slot {
-                self.listen(&mut reading.session);
+                reading.session.listen(self.channels, self.output);
             }
         }
-        self.slots = slots;
         let interval = self.writing.interval;
         self.pass(|r| r.session.idle() >= interval || r.session.is_half_full());
         Ok(())
@@ -206,7 +204,7 @@ impl<'x> Fleet<'x> {
             Opened::Finished(_) => return Ok(Slot::Done),
         };
         // With this the guest may begin, so it comes last.
-        self.listen(&mut session);
+        session.listen(self.channels, self.output);
         self.output.note(&format!(
             "domain \"{}\" is written to {}",
             named.name,
@@ -221,16 +219,6 @@ impl<'x> Fleet<'x> {
             Some(_) => Slot::Done,
             None => Slot::Reading(Box::new(reading)),
         })
-    }
-
-    /// Has Xen notify us. What fails is tried again at the next scan: a guest that has not begun
-    /// waits for it, and what is in the ring of one that is dying must not be lost over it.
-    fn listen(&self, session: &mut Session<'x>) {
-        if session.port().is_none()
-            && let Err(e) = session.listen(self.channels)
-        {
-            self.output.note(&e.to_string());
-        }
     }
 
     /// Reads the rings that `wanted` picks, and those whose next try is due.

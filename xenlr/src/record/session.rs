@@ -77,8 +77,18 @@ impl<'x> Session<'x> {
         })))
     }
 
-    /// Has Xen notify us of this ring. Without it the timeouts still do the work, later.
-    pub fn listen(&mut self, channels: &EventChannels) -> Result<(), Error> {
+    /// Has Xen notify us of this ring, unless it does already; a guest that waits for its first
+    /// reader begins with this. A failure is reported and no more: what is in the ring of a domain
+    /// that is dying must not be lost over it, and the timeouts still do the work.
+    pub fn listen(&mut self, channels: &EventChannels, output: Output) {
+        if self.port.is_none()
+            && let Err(e) = self.bind(channels)
+        {
+            output.note(&e.to_string());
+        }
+    }
+
+    fn bind(&mut self, channels: &EventChannels) -> Result<(), Error> {
         let port = channels
             .bind_unbound()
             .map_err(|e| Error::io("bind an event channel", e))?;

@@ -53,7 +53,7 @@ pub fn run(args: &Extract, output: Output) -> Result<Exit, Error> {
         let interval = args.writing.interval.unwrap_or(DEFAULT_INTERVAL_S);
         follow(&xen, &mut session, Duration::from_secs(interval), output)?
     } else {
-        begin(&mut session)?
+        begin(&mut session, output)?
     };
     let (records, sync) = session.progress();
     let closed = session.closed().map(Closing::name);
@@ -86,9 +86,9 @@ fn pass(session: &mut Session<'_>) -> Result<u64, Error> {
 
 /// Reads what there is. From now on the log has a file, so a guest that waits for its first reader
 /// may begin.
-fn begin(session: &mut Session<'_>) -> Result<u64, Error> {
+fn begin(session: &mut Session<'_>, output: Output) -> Result<u64, Error> {
     let channels = open_channels()?;
-    listen(session, &channels)?;
+    session.listen(&channels, output);
     let bytes = pass(session);
     session.unlisten(&channels);
     bytes
@@ -96,14 +96,6 @@ fn begin(session: &mut Session<'_>) -> Result<u64, Error> {
 
 fn open_channels() -> Result<EventChannels, Error> {
     EventChannels::open().map_err(|e| Error::io("open /dev/xen/evtchn", e))
-}
-
-fn listen(session: &mut Session<'_>, channels: &EventChannels) -> Result<(), Error> {
-    match session.listen(channels) {
-        // What is in the ring of a domain that is dying by now must not be lost.
-        Err(Error::NoDomain { .. }) => Ok(()),
-        other => other,
-    }
 }
 
 /// Reads until the log has ended, the domain is gone, or a signal comes.
@@ -115,7 +107,7 @@ fn follow(
 ) -> Result<u64, Error> {
     let signals = Signals::install().map_err(|e| Error::io("take over signals", e))?;
     let channels = open_channels()?;
-    listen(session, &channels)?;
+    session.listen(&channels, output);
     let (domid, uuid) = (session.named.info.domid, session.named.info.uuid.clone());
     let bar = output.progress("records", 0);
     let mut bytes = 0;

@@ -98,7 +98,7 @@ fn rows(named: &NamedDomain, status: &Status) -> Vec<(&'static str, String)> {
                 bytes(raw.ring_used),
                 bytes(raw.ring_size),
                 percent(raw.ring_used, raw.ring_size),
-                if raw.flags & 4 != 0 {
+                if status.has_reader() {
                     "a reader is there"
                 } else {
                     "no reader"
@@ -170,7 +170,7 @@ fn to_json(named: &NamedDomain, status: &Status) -> Json {
         "events": raw.events,
         "ring_size": raw.ring_size,
         "ring_used": raw.ring_used,
-        "reader": raw.flags & 4 != 0,
+        "reader": status.has_reader(),
         "on_full": if status.stops_when_full() { "stop" } else { "pause" },
         "max_delay_ns": raw.max_delay_ns,
         "paused_ns": raw.paused_ns,
@@ -225,9 +225,10 @@ pub fn mode_name(mode: Mode) -> &'static str {
 
 /// The word for the state, and what a recording waits for.
 fn shown_state(status: &Status) -> &'static str {
-    let is_bound = status.raw.flags & 4 != 0;
     match (status.mode, status.state) {
-        (Mode::Record, State::Waiting) if status.raw.bytes == 0 && !is_bound => "no reader yet",
+        (Mode::Record, State::Waiting) if status.raw.bytes == 0 && !status.has_reader() => {
+            "no reader yet"
+        }
         (Mode::Record, State::Waiting) => "ring full",
         (_, state) => state_name(state),
     }

@@ -73,6 +73,11 @@ impl Status {
         self.raw.flags & 2 != 0
     }
 
+    /// An event channel is bound: somebody reads the ring.
+    pub fn has_reader(&self) -> bool {
+        self.raw.flags & 4 != 0
+    }
+
     /// The log will grow no more (recording), or the replay will not go on by itself.
     pub fn is_final(&self) -> bool {
         matches!(
