@@ -217,7 +217,11 @@ struct hvlog_gate
      Non-zero when events are discarded rather than staged, and the guest never blocks.
      */
     uint8_t replaying;
-    uint8_t pad[2];
+    /*
+     Non-zero while a hypercall was preempted and is to be continued; for C's own use.
+     */
+    uint8_t preempted;
+    uint8_t pad;
 };
 
 /*
@@ -265,10 +269,7 @@ struct hvlog_end
      Pages in the digest.
      */
     uint32_t pages;
-    /*
-     `hvlog_witness` of the registers.
-     */
-    uint32_t witness;
+    uint32_t pad;
 };
 
 /*
@@ -435,7 +436,8 @@ size_t hvlog_size(void);
 
 /*
  Makes a logger in `log`, which is zeroed. `header` is the ring's header page and `data` its data area of
- `data_bytes`, a power of two; both zeroed and mapped until the last call.
+ `data_bytes`, a power of two; both zeroed and mapped until the last call. With `time_bound_ns` the TSC that the guest
+ gets may be so much behind; 0 for exact values.
  */
 void hvlog_init(struct hvlog *log,
                 struct hvlog_gate *gate,
@@ -443,7 +445,8 @@ void hvlog_init(struct hvlog *log,
                 uint8_t *data,
                 uint32_t data_bytes,
                 bool replay,
-                bool on_full_stop);
+                bool on_full_stop,
+                uint64_t time_bound_ns);
 
 /*
  Stages an event channel that became pending. Any CPU. False: nothing new (or a replay, which
@@ -524,6 +527,13 @@ uint64_t hvlog_tsc(const struct hvlog *log,
                    uint64_t live);
 
 /*
+ The guest set its timer, whose event comes through `port`, to `deadline_ns` of system time; 0 stops it.
+ */
+void hvlog_timer(const struct hvlog *log,
+                 uint16_t port,
+                 uint64_t deadline_ns);
+
+/*
  Logs `len` bytes at `buffer`, or replaces them by those of the log.
  */
 void hvlog_value(const struct hvlog *log,
@@ -561,11 +571,6 @@ uint64_t hvlog_digest_registers(const struct hvlog_registers *registers);
 uint64_t hvlog_digest_words(uint64_t digest,
                             const uint64_t *words,
                             size_t count);
-
-/*
- Witness of the registers.
- */
-uint32_t hvlog_witness(const struct hvlog_registers *registers);
 
 /*
  Adds the page `words` (4096 bytes) of kind `HVLOG_PAGE_*`, at `index` in the slice, to a

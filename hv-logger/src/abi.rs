@@ -20,7 +20,9 @@ pub struct Gate {
     pub at_sync: u8,
     /// Non-zero when events are discarded rather than staged, and the guest never blocks.
     pub replaying: u8,
-    pub(crate) pad: [u8; 2],
+    /// Non-zero while a hypercall was preempted and is to be continued; for C's own use.
+    pub preempted: u8,
+    pub(crate) pad: u8,
 }
 const_assert_eq!(core::mem::size_of::<Gate>(), 32);
 
@@ -173,8 +175,7 @@ pub struct EndState {
     pub code: u32,
     /// Pages in the digest.
     pub pages: u32,
-    /// `hvlog_witness` of the registers.
-    pub witness: u32,
+    pub(crate) pad: u32,
 }
 
 /// Asked to.

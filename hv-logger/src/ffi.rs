@@ -23,7 +23,8 @@ pub extern "C" fn hvlog_size() -> usize {
 }
 
 /// Makes a logger in `log`, which is zeroed. `header` is the ring's header page and `data` its data area of
-/// `data_bytes`, a power of two; both zeroed and mapped until the last call.
+/// `data_bytes`, a power of two; both zeroed and mapped until the last call. With `time_bound_ns` the TSC that the guest
+/// gets may be so much behind; 0 for exact values.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hvlog_init(
     log: *mut Logger,
@@ -33,6 +34,7 @@ pub unsafe extern "C" fn hvlog_init(
     data_bytes: u32,
     replay: bool,
     on_full_stop: bool,
+    time_bound_ns: u64,
 ) {
     let mode = if replay { Mode::Replay } else { Mode::Record };
     // SAFETY: C allocated `hvlog_size()` bytes, and keeps gate and ring as promised.
@@ -46,7 +48,7 @@ pub unsafe extern "C" fn hvlog_init(
             replaying: u8::from(replay),
             ..Gate::default()
         };
-        Logger::init(log, gate, ring, mode, on_full_stop);
+        Logger::init(log, gate, ring, mode, on_full_stop, time_bound_ns);
     }
 }
 
@@ -184,6 +186,13 @@ pub unsafe extern "C" fn hvlog_tsc(log: *const Logger, domain: *mut Domain, live
     }
 }
 
+/// The guest set its timer, whose event comes through `port`, to `deadline_ns` of system time; 0 stops it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_timer(log: *const Logger, port: u16, deadline_ns: u64) {
+    // SAFETY: the module's contract.
+    unsafe { (*log).own().clock.set_timer(port, deadline_ns) }
+}
+
 /// Logs `len` bytes at `buffer`, or replaces them by those of the log.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hvlog_value(
@@ -251,13 +260,6 @@ pub unsafe extern "C" fn hvlog_digest_registers(registers: *const Registers) -> 
 pub unsafe extern "C" fn hvlog_digest_words(digest: u64, words: *const u64, count: usize) -> u64 {
     // SAFETY: C's local array.
     digest::words(digest, unsafe { core::slice::from_raw_parts(words, count) })
-}
-
-/// Witness of the registers.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn hvlog_witness(registers: *const Registers) -> u32 {
-    // SAFETY: C's local variable.
-    u32::from(digest::witness(unsafe { &*registers }))
 }
 
 /// Adds the page `words` (4096 bytes) of kind `HVLOG_PAGE_*`, at `index` in the slice, to a

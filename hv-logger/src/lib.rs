@@ -20,6 +20,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod abi;
+pub mod clock;
 pub mod digest;
 pub mod ffi;
 pub mod logger;

@@ -11,6 +11,7 @@ use crate::abi::{
     HVLOG_ERR_LOG, HVLOG_ERR_RING_INDEX, HVLOG_RING_CONSOLE, HVLOG_RING_XENSTORE, HVLOG_START,
     HVLOG_STOP, HVLOG_WORK, Registers, RingUpdate, RunstateUpdate, TimeUpdate, WallclockUpdate,
 };
+use crate::clock::Clock;
 use crate::ring::Ring;
 use crate::stage::Stage;
 use crate::{digest, xen::Guest};
@@ -40,6 +41,11 @@ pub struct Logger {
 pub struct Own {
     pub(crate) mode: Mode,
     pub(crate) on_full_stop: bool,
+    pub(crate) clock: Clock,
+    /// Digest of the registers at all sync points with a commit so far.
+    witnessed: u64,
+    /// One more than the last of those sync points; 0 before the first.
+    witnessed_end: u64,
     pub(crate) ring: Ring,
     pub(crate) encoder: Encoder,
     pub(crate) decoder: Decoder,
@@ -152,6 +158,7 @@ impl Logger {
         ring: Ring,
         mode: Mode,
         on_full_stop: bool,
+        time_bound_ns: u64,
     ) {
         // SAFETY: all in `place`. What is not written here is made of integers (the stage's
         // atomics among them), for which zero is a value, and the right one.
@@ -160,6 +167,7 @@ impl Logger {
             let own = UnsafeCell::raw_get(&raw const (*place).own);
             (&raw mut (*own).mode).write(mode);
             (&raw mut (*own).on_full_stop).write(on_full_stop);
+            (&raw mut (*own).clock).write(Clock::new(time_bound_ns));
             (&raw mut (*own).ring).write(ring);
             (&raw mut (*own).encoder).write(Encoder::new());
             (&raw mut (*own).decoder).write(Decoder::new());
@@ -214,6 +222,27 @@ impl Own {
         }
     }
 
+    /// The witness of the current sync point. It depends on the registers here and at all commits
+    /// before, so that a replay that parted without being noticed is noticed at the next one.
+    pub(crate) fn witness(&mut self, gate: GateRef, registers: &Registers) -> u8 {
+        let end = gate.sync().wrapping_add(1);
+        if self.witnessed_end != end {
+            self.witnessed_end = end;
+            self.witnessed = digest::words(self.witnessed, &registers.word);
+        }
+        digest::witness(self.witnessed)
+    }
+
+    /// The witness of an end record at `sync`: that of the commits there, if there are any. What
+    /// it adds is in the record's own digests.
+    pub(crate) fn end_witness(&self, sync: u64) -> u8 {
+        if self.witnessed_end == sync.wrapping_add(1) {
+            digest::witness(self.witnessed)
+        } else {
+            0
+        }
+    }
+
     /// The log cannot go on. A recording lets the guest run on without a log; a replay stops it.
     pub(crate) fn fail(&mut self, gate: GateRef, guest: Option<Guest>, error: u32) {
         self.counters.error = error;
@@ -264,7 +293,8 @@ impl Own {
                     memory,
                     pages,
                 };
-                self.append(gate, None, digest::witness(registers), &start);
+                let witness = self.witness(gate, registers);
+                self.append(gate, None, witness, &start);
                 HVLOG_DONE
             }
             Mode::Replay => self.start_replay(gate, registers, memory, pages),
@@ -293,10 +323,7 @@ impl Own {
     /// The time-stamp counter that the guest gets.
     pub fn tsc(&mut self, gate: GateRef, guest: Guest, live: u64) -> u64 {
         match self.mode {
-            Mode::Record => {
-                self.append(gate, Some(guest), 0, &Record::Tsc { value: live });
-                live
-            }
+            Mode::Record => self.tsc_record(gate, guest, live),
             Mode::Replay => self.tsc_replay(gate, live),
             Mode::Live | Mode::Dead => live,
         }
@@ -316,6 +343,12 @@ impl Own {
             }
             Mode::Replay => self.value_replay(gate, kind, buffer),
             Mode::Live | Mode::Dead => {}
+        }
+        // A `vcpu_time_info`, which has its TSC behind 8 bytes of version and padding.
+        if kind == ValueKind::Time
+            && let Some(tsc) = buffer.get(8..).and_then(|rest| rest.first_chunk())
+        {
+            self.clock.observe_tsc(u64::from_le_bytes(*tsc));
         }
     }
 

@@ -105,6 +105,10 @@ const RING_BYTES: usize = 16384;
 
 impl Model {
     pub fn new(replay: bool) -> Self {
+        Self::with_bound(replay, 0)
+    }
+
+    pub fn with_bound(replay: bool, time_bound_ns: u64) -> Self {
         let mut model = Self {
             gate: Box::default(),
             pages: vec![0; (4096 + RING_BYTES) / 8],
@@ -123,6 +127,7 @@ impl Model {
                 RING_BYTES as u32,
                 replay,
                 false,
+                time_bound_ns,
             );
         }
         APPLIED.with_borrow_mut(Vec::clear);
@@ -138,6 +143,10 @@ impl Model {
         let mut registers = Registers::default();
         registers.word[16] = 0x1000 + sync;
         registers
+    }
+
+    pub fn is_replay(&self) -> bool {
+        self.gate.replaying != 0
     }
 
     pub fn applied(&self) -> Vec<String> {
@@ -168,7 +177,11 @@ impl Model {
     }
     pub fn tsc(&self) -> u64 {
         // SAFETY: as above.
-        unsafe { ffi::hvlog_tsc(self.log, core::ptr::null_mut(), tick()) }
+        unsafe { ffi::hvlog_tsc(self.log, core::ptr::null_mut(), tick() * 2) }
+    }
+    pub fn set_timer(&self, port: u16, deadline_ns: u64) {
+        // SAFETY: as above.
+        unsafe { ffi::hvlog_timer(self.log, port, deadline_ns) }
     }
     pub fn shutdown(&self) -> u32 {
         // SAFETY: as above.
@@ -280,6 +293,38 @@ fn a_replay_applies_what_the_recording_did() {
     );
     assert_eq!(model.applied(), recorded);
     assert!(recorded.iter().any(|line| line.starts_with("ring 0")));
+}
+
+#[test]
+fn a_bounded_clock_shows_a_replay_the_same_values_with_fewer_records() {
+    let guest = |model: &Model, sync: u64| {
+        if sync % 10 == 1 {
+            model.set_timer(2, 1_000_000 + sync * 100_000);
+        }
+        if !model.is_replay() && sync % 5 == 1 {
+            model.stage(2);
+        }
+        if !model.is_replay() && sync == 0 {
+            model.mark(HVLOG_STALE_TIME);
+        }
+    };
+    let record = |bound_ns| {
+        let mut model = Model::with_bound(false, bound_ns);
+        assert_eq!(run(&mut model, guest), HVLOG_DONE);
+        (model.log(), model.applied(), model.report().0.records)
+    };
+    let (_, _, exact_records) = record(0);
+    let (log, recorded, records) = record(100_000);
+    assert!(records + 5 < exact_records, "{records} of {exact_records}");
+    let mut model = Model::with_bound(true, 100_000);
+    model.feed(&log);
+    let code = run(&mut model, guest);
+    assert_eq!(code, HVLOG_DONE, "{:?}", model.report().1);
+    assert_eq!(model.applied(), recorded);
+    // Control: a replay that does not know of the bound misses records.
+    let mut model = Model::with_bound(true, 0);
+    model.feed(&log);
+    assert_eq!(run(&mut model, guest), HVLOG_DEAD);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::abi::{
 };
 use crate::logger::{GateRef, Mode, Own, RINGS};
 use crate::stage::Stage;
-use crate::{digest, xen::Guest};
+use crate::xen::Guest;
 
 /// Bytes that must be free before the guest runs: the records of one commit (two full rings, 64
 /// events, the others), those of one exit's values, and the end record.
@@ -123,6 +123,21 @@ impl Own {
         }
     }
 
+    /// The TSC that the guest gets: the true one with a record, or an expected one that is close
+    /// enough.
+    pub(crate) fn tsc_record(&mut self, gate: GateRef, guest: Guest, live: u64) -> u64 {
+        if self.clock.is_bounded() {
+            let expected = self.clock.expected();
+            if self.clock.is_close(expected, live) {
+                self.clock.give(expected);
+                return expected;
+            }
+            self.clock.give(live);
+        }
+        self.append(gate, Some(guest), 0, &Record::Tsc { value: live });
+        live
+    }
+
     /// Takes what is staged, logs it and applies it.
     pub(crate) fn commit_record(
         &mut self,
@@ -131,8 +146,6 @@ impl Own {
         guest: Guest,
         registers: &Registers,
     ) -> u32 {
-        let witness = digest::witness(registers);
-
         // First the flag, then what it stands for: an arrival in between raises it again.
         gate.clear(HVLOG_WORK);
         let stale = stage.take_marks();
@@ -140,19 +153,24 @@ impl Own {
         if stale & HVLOG_STALE_WALLCLOCK != 0
             && let Some(wallclock) = guest.sample_wallclock()
         {
+            let witness = self.witness(gate, registers);
             self.append(gate, Some(guest), witness, &wallclock.into());
             guest.apply_wallclock(&wallclock);
         }
         if stale & HVLOG_STALE_TIME != 0
             && let Some(time) = guest.sample_time()
         {
-            self.append(gate, Some(guest), witness, &Record::Time(time.into()));
+            let info = time.into();
+            let witness = self.witness(gate, registers);
+            self.append(gate, Some(guest), witness, &Record::Time(info));
+            self.clock.observe_page(&info);
             guest.apply_time(&time);
         }
         if stale & HVLOG_STALE_RUNSTATE != 0
             && let Some(runstate) = guest.sample_runstate()
         {
             let record = Record::Runstate(runstate.into());
+            let witness = self.witness(gate, registers);
             self.append(gate, Some(guest), witness, &record);
             guest.apply_runstate(&runstate);
         }
@@ -162,10 +180,12 @@ impl Own {
         let mut ports = [0; 64];
         let (count, since_ns) = stage.take_ports(&mut ports);
         if count != 0 || stale & HVLOG_STALE_RINGS != 0 {
-            self.commit_rings(gate, guest, witness);
+            self.commit_rings(gate, guest, registers);
         }
         for &port in ports.iter().take(count) {
+            let witness = self.witness(gate, registers);
             self.append(gate, Some(guest), witness, &Record::Event { port });
+            self.clock.observe_event(port);
             guest.apply_event(port);
         }
         if count != 0 {
@@ -187,11 +207,12 @@ impl Own {
         HVLOG_DONE
     }
 
-    fn commit_rings(&mut self, gate: GateRef, guest: Guest, witness: u8) {
+    fn commit_rings(&mut self, gate: GateRef, guest: Guest, registers: &Registers) {
         for ring in RINGS {
             if !guest.sample_ring(ring, &mut self.update) {
                 continue;
             }
+            let witness = self.witness(gate, registers);
             self.append_ring(gate, guest, witness, ring);
             guest.apply_ring(ring, &self.update);
         }
@@ -215,7 +236,7 @@ impl Own {
             HVLOG_REASON_SHUTDOWN | HVLOG_REASON_CRASH => end.sync.wrapping_add(1),
             _ => end.sync,
         };
-        let witness = u8::try_from(end.witness).unwrap_or(0);
+        let witness = self.end_witness(sync);
         self.append_at(sync, gate, Some(guest), witness, &record);
         self.end = end;
         self.mode = Mode::Dead;

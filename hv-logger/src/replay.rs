@@ -127,7 +127,6 @@ impl Own {
     ) -> u32 {
         let sync = gate.sync();
         let rip = registers.word.get(RIP).copied().unwrap_or(0);
-        let witness = digest::witness(registers);
         gate.clear(HVLOG_WORK);
 
         loop {
@@ -138,20 +137,18 @@ impl Own {
             if head.at_exit && head.sync >= sync || head.sync > sync {
                 break;
             }
-            let (kind, expected, actual) = if head.sync < sync {
-                (HVLOG_DIVERGE_SYNC, head.sync, sync)
-            } else if head.witness != witness {
-                (HVLOG_DIVERGE_WITNESS, head.witness.into(), witness.into())
-            } else {
-                (0, 0, 0)
-            };
-            if kind != 0 {
-                self.part(gate, rip, kind, expected, actual);
+            if head.sync < sync {
+                self.part(gate, rip, HVLOG_DIVERGE_SYNC, head.sync, sync);
                 return HVLOG_DEAD;
             }
             if head.kind == Kind::End {
                 self.end.reason = HVLOG_REASON_STOP;
                 return HVLOG_END;
+            }
+            let witness = self.witness(gate, registers);
+            let pair = (HVLOG_DIVERGE_WITNESS, head.witness.into(), witness.into());
+            if self.part_at_difference(gate, rip, &[pair]) {
+                return HVLOG_DEAD;
             }
             self.apply(guest, head.content);
             self.advance(gate);
@@ -169,9 +166,13 @@ impl Own {
         match content {
             Content::Event(port) => {
                 self.counters.events += 1;
+                self.clock.observe_event(port);
                 guest.apply_event(port);
             }
-            Content::Time(time) => guest.apply_time(&time),
+            Content::Time(time) => {
+                self.clock.observe_page(&time.into());
+                guest.apply_time(&time);
+            }
             Content::Wallclock(wallclock) => guest.apply_wallclock(&wallclock),
             Content::Runstate(runstate) => guest.apply_runstate(&runstate),
             Content::Ring(ring) => guest.apply_ring(ring, &self.update),
@@ -232,9 +233,20 @@ impl Own {
     }
 
     pub(crate) fn tsc_replay(&mut self, gate: GateRef, live: u64) -> u64 {
+        let sync = gate.sync();
+        if self.clock.is_bounded()
+            && !self
+                .next
+                .is_some_and(|head| head.at_exit && head.sync == sync)
+        {
+            let expected = self.clock.expected();
+            self.clock.give(expected);
+            return expected;
+        }
         let Some(Content::Tsc(value)) = self.expect(gate, 0, Kind::Tsc) else {
             return live;
         };
+        self.clock.give(value);
         self.advance(gate);
         self.update_due(gate);
         value
@@ -277,6 +289,8 @@ impl Own {
         if self.part_at_difference(gate, rip, &pairs) {
             return HVLOG_DEAD;
         }
+        // The digest says as much; this is for the witnesses to come.
+        self.witness(gate, registers);
         self.advance(gate);
         self.update_due(gate);
         HVLOG_DONE

@@ -50,6 +50,7 @@ mod varint;
 pub use decode::{DecodeError, Decoder};
 pub use encode::Encoder;
 pub use kind::Kind;
+pub use line::Line;
 pub use record::{
     End, EndReason, Item, MAX_RING_BYTES, MAX_VALUE_BYTES, Record, RingIn, Runstate, TimeInfo,
     ValueKind,

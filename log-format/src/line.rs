@@ -6,6 +6,8 @@
 //! `gtime_to_gtsc()` in Xen's `arch/x86/time.c`, bit for bit, so that the TSC timestamp of a time
 //! page follows from its system time.
 
+use crate::record::TimeInfo;
+
 /// `x * mul / 2^32` after a shift of `x` by `shift` to the left (negative: to the right).
 #[derive(Clone, Copy, Debug)]
 struct Scale {
@@ -58,15 +60,22 @@ impl Scale {
 
 /// A line that time pages lie on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Line {
+pub struct Line {
     to_ns: Scale,
     to_ticks: Scale,
     /// System time at which the TSC is 0.
     offset: u64,
 }
 
+impl Default for Line {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Line {
-    pub(crate) const fn new() -> Self {
+    /// The line before the first time page: its TSC is always 0.
+    pub const fn new() -> Self {
         const NONE: Scale = Scale { mul: 0, shift: 0 };
         Self {
             to_ns: NONE,
@@ -75,20 +84,35 @@ impl Line {
         }
     }
 
-    /// The TSC at a system time.
-    pub(crate) const fn ticks(&self, system_time: u64) -> u64 {
+    /// Takes in a time page, which is on the line afterwards.
+    pub fn observe(&mut self, time: &TimeInfo) {
+        if time.tsc_to_system_mul != self.to_ns.mul || time.tsc_shift != self.to_ns.shift {
+            self.set_scale(time.tsc_to_system_mul, time.tsc_shift);
+        }
+        if self.ticks(time.system_time) != time.tsc_timestamp {
+            self.pass_through(time.system_time, time.tsc_timestamp);
+        }
+    }
+
+    /// How many nanoseconds so many ticks take.
+    pub const fn distance_ns(&self, ticks: u64) -> u64 {
+        self.to_ns.apply(ticks)
+    }
+
+    /// The TSC at a system time in nanoseconds.
+    pub const fn ticks(&self, system_time: u64) -> u64 {
         self.to_ticks
             .apply_signed(system_time.wrapping_sub(self.offset))
     }
 
     /// Sets the slope, as a time page gives it.
-    pub(crate) const fn set_scale(&mut self, mul: u32, shift: i8) {
+    const fn set_scale(&mut self, mul: u32, shift: i8) {
         self.to_ns = Scale { mul, shift };
         self.to_ticks = self.to_ns.reciprocal();
     }
 
     /// Moves the line so that it goes through a time page, as nearly as its slope allows.
-    pub(crate) const fn pass_through(&mut self, system_time: u64, ticks: u64) {
+    const fn pass_through(&mut self, system_time: u64, ticks: u64) {
         // Each round takes the remaining error down by a factor of about 2^31.
         let mut distance = self.to_ns.apply_signed(ticks);
         let mut round = 0;

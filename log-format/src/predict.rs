@@ -197,14 +197,7 @@ impl Predictor {
     }
 
     fn observe_time(&mut self, time: &TimeInfo) {
-        let scale_changed = time.tsc_to_system_mul != self.time.tsc_to_system_mul
-            || time.tsc_shift != self.time.tsc_shift;
-        if scale_changed {
-            self.line.set_scale(time.tsc_to_system_mul, time.tsc_shift);
-        }
-        if self.line.ticks(time.system_time) != time.tsc_timestamp {
-            self.line.pass_through(time.system_time, time.tsc_timestamp);
-        }
+        self.line.observe(time);
         self.time_step = time.system_time.wrapping_sub(self.time.system_time);
         self.time = *time;
     }

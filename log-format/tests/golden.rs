@@ -120,6 +120,7 @@ fn write_missing(dir: &Path) {
         ramdisk: Some(image(ramdisk)),
         started_unix_ns: 1_790_000_000_123_456_789,
         tsc_khz: 2_400_000,
+        time_bound_us: 0,
         buffer_frames: 64,
         ..Header::default()
     };

@@ -79,6 +79,7 @@ fn table() -> Table {
             cpu,
             apic_id,
             tsc_khz,
+            time_bound_us,
             sync,
             records,
             bytes,

@@ -47,6 +47,9 @@ pub struct Header {
     pub started_unix_ns: u64,
     /// Frequency of the guest's TSC.
     pub tsc_khz: u32,
+    /// By how many microseconds the TSC that the guest reads may be behind; 0 for exact values.
+    #[serde(default)]
+    pub time_bound_us: u32,
     /// Pages of the ring's data area.
     pub buffer_frames: u32,
     /// Whatever else the writer says or a newer writer said.

@@ -120,6 +120,9 @@ fn text(plan: &Plan, dir: &Path) -> Result<String, Error> {
         "replay,arena_mfn={:#x},arena_frames={},buffer_kb={}",
         header.arena_first_mfn, header.arena_frames, plan.buffer_kb
     );
+    if header.time_bound_us != 0 {
+        xenlr.push_str(&format!(",time={}us", header.time_bound_us));
+    }
     if let Some(cpu) = header.cpu {
         xenlr.push_str(&format!(",cpu={cpu}"));
     }

@@ -8,7 +8,7 @@ use crate::cli::Info;
 use crate::error::{Error, Exit};
 use crate::logfile::{self, Summary};
 use crate::output::{Output, bytes, duration, pairs, table};
-use crate::show::end_text;
+use crate::show::{end_text, time_policy};
 
 use super::dump::damage_exit;
 
@@ -99,6 +99,7 @@ fn rows(header: &Header, summary: &Summary) -> Vec<(&'static str, String)> {
             ),
         ),
         ("rate", rate),
+        ("time", time_policy(header.time_bound_us)),
         ("kernel", image(&header.kernel)),
     ];
     if let Some(ramdisk) = &header.ramdisk {

@@ -8,7 +8,7 @@ use crate::cli::StatusArgs;
 use crate::domains::{self, NamedDomain};
 use crate::error::{Error, Exit};
 use crate::output::{Output, bytes, duration, pairs, table};
-use crate::show::address;
+use crate::show::{address, time_policy};
 use crate::xen::{Status, Xen};
 use crate::xenstore::Xenstore;
 
@@ -114,6 +114,7 @@ fn rows(named: &NamedDomain, status: &Status) -> Vec<(&'static str, String)> {
             }
             .to_owned(),
         ),
+        ("time", time_policy(raw.time_bound_us)),
         ("longest delay", duration(raw.max_delay_ns)),
         (
             "paused",
@@ -182,6 +183,7 @@ fn to_json(named: &NamedDomain, status: &Status) -> Json {
         "apic_id": raw.apic_id,
         "cpuid_faults": status.cpuid_faults(),
         "tsc_khz": raw.tsc_khz,
+        "time_bound_us": raw.time_bound_us,
         "error": raw.error,
         "end": status.is_final().then(|| json!({
             "sync": raw.end_sync,

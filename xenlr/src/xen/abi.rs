@@ -82,6 +82,8 @@ pub struct XenlrStatus {
     pub cpu: u32,
     pub apic_id: u32,
     pub tsc_khz: u32,
+    pub time_bound_us: u32,
+    pub pad: u32,
     pub sync: u64,
     pub records: u64,
     pub bytes: u64,
