@@ -27,6 +27,11 @@ check_cargo() { # the crates' own tests
     (cd "$ROOT" && host_cargo test --locked --workspace --no-fail-fast -j "$JOBS")
 }
 
+check_loom() { # the ring and the stage hold in every order that two CPUs may see; each ordering taken away is found
+    find_cargo
+    (cd "$ROOT" && RUSTFLAGS="--cfg loom" host_cargo test --locked -p hv-logger --lib --target-dir "$TARGET/loom" -j "$JOBS")
+}
+
 check_abi() { # sizes, offsets and numbers of the public headers are the same in Rust
     local tree
     find_cargo

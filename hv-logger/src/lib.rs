@@ -15,23 +15,33 @@
 //!    apply it in the same way.
 //! 4. Dom0 is notified when the ring is half full, and at the end.
 //!
-//! [`logger`] holds what both directions share. The unsafe parts are [`ffi`], [`ring`], [`xen`].
-#![cfg_attr(not(test), no_std)]
+//! [`logger`] holds what both directions share. The unsafe parts are [`ffi`], [`ring`] with [`sync`],
+//! and [`xen`]. The models of loom (`--cfg loom`) are built of ring and stage alone.
+#![cfg_attr(not(any(test, loom)), no_std)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod abi;
+#[cfg(not(loom))]
 pub mod clock;
+#[cfg(not(loom))]
 pub mod digest;
+#[cfg(not(loom))]
 pub mod ffi;
+#[cfg(not(loom))]
 pub mod logger;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod model;
+#[cfg(not(loom))]
 pub mod record;
+#[cfg(not(loom))]
 pub mod replay;
 pub mod ring;
 pub mod stage;
+pub mod sync;
+#[cfg(not(loom))]
 pub mod xen;
 
+#[cfg(not(loom))]
 pub use logger::Logger;
 
 #[cfg(all(not(test), target_os = "none"))]

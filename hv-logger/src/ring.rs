@@ -4,8 +4,12 @@
 //! replaying, it consumes. Dom0's index is loaded once for each decision and checked: whatever
 //! stands there, Xen stays inside the data area.
 
-use core::sync::atomic::{AtomicU64, Ordering};
 use log_format::ring::{CONS_OFFSET, PROD_OFFSET};
+
+use crate::sync::{Ordering, Pages};
+
+#[cfg(all(test, loom))]
+mod models;
 
 /// The other side's index cannot be right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +17,7 @@ pub struct BadIndex;
 
 /// One end of the ring.
 pub struct Ring {
-    header: *mut u8,
-    data: *mut u8,
+    pages: Pages,
     /// Bytes of the data area, a power of two.
     size: u64,
     /// Our own index; what stands in the shared page is only a copy of it.
@@ -29,20 +32,15 @@ impl Ring {
     /// # Safety
     /// `header` points to a page of zeroes and `data` to `size` bytes (a power of two, at most
     /// 2^31), both writable and mapped for as long as the ring is used.
+    #[cfg(not(loom))]
     pub const unsafe fn new(header: *mut u8, data: *mut u8, size: u64) -> Self {
         Self {
-            header,
-            data,
+            // SAFETY: by the contract.
+            pages: unsafe { Pages::new(header, data) },
             size,
             own: 0,
             other: 0,
         }
-    }
-
-    fn index(&self, offset: usize) -> &AtomicU64 {
-        // SAFETY: the header is a whole page, both offsets lie in it and are multiples of 8; all
-        // access from this side goes through atomics.
-        unsafe { AtomicU64::from_ptr(self.header.add(offset).cast()) }
     }
 
     /// As a producer: how many bytes may be written, looking at the reader's index only when
@@ -53,7 +51,7 @@ impl Ring {
             return Ok(known);
         }
         // Acquire pairs with the reader's release: it has read what it gives back.
-        let cons = self.index(CONS_OFFSET).load(Ordering::Acquire);
+        let cons = self.pages.index_at(CONS_OFFSET).load(Ordering::Acquire);
         let used = self.own.wrapping_sub(cons);
         if used > self.size {
             return Err(BadIndex);
@@ -63,21 +61,27 @@ impl Ring {
     }
 
     /// As a producer: writes and publishes `bytes`, for which `free` has said that there is room.
+    #[inline]
     pub fn write(&mut self, bytes: &[u8]) {
-        self.copy(self.own, bytes.len(), |at, place, count| {
-            // SAFETY: `copy` hands out ranges inside the data area and inside `bytes`, which do
-            // not overlap. Dom0 may read them meanwhile, which harms nobody but dom0.
-            unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr().add(at), place, count) }
-        });
+        let (start, first, rest) = self.pieces(self.own, bytes.len());
+        // SAFETY: both pieces lie in the data area, and together are not longer than `bytes`.
+        unsafe {
+            self.pages.write(start, bytes.as_ptr(), first);
+            if rest != 0 {
+                self.pages.write(0, bytes.as_ptr().add(first), rest);
+            }
+        }
         self.own = self.own.wrapping_add(bytes.len() as u64);
         // Release pairs with the reader's acquire: the bytes come before the index.
-        self.index(PROD_OFFSET).store(self.own, Ordering::Release);
+        self.pages
+            .index_at(PROD_OFFSET)
+            .store(self.own, Ordering::Release);
     }
 
     /// As a consumer: how many bytes there are to read.
     pub fn available(&mut self) -> Result<u64, BadIndex> {
         // Acquire pairs with the writer's release.
-        let prod = self.index(PROD_OFFSET).load(Ordering::Acquire);
+        let prod = self.pages.index_at(PROD_OFFSET).load(Ordering::Acquire);
         let used = prod.wrapping_sub(self.own);
         if used > self.size {
             return Err(BadIndex);
@@ -87,19 +91,25 @@ impl Ring {
     }
 
     /// As a consumer: copies the first bytes out, at most as many as `available` said.
+    #[inline]
     pub fn peek(&self, bytes: &mut [u8]) {
-        let to = bytes.as_mut_ptr();
-        self.copy(self.own, bytes.len(), |at, place, count| {
-            // SAFETY: as in `write`. The copy is what gets looked at; dom0 cannot change it.
-            unsafe { core::ptr::copy_nonoverlapping(place, to.add(at), count) }
-        });
+        let (start, first, rest) = self.pieces(self.own, bytes.len());
+        // SAFETY: as in `write`.
+        unsafe {
+            self.pages.read(start, bytes.as_mut_ptr(), first);
+            if rest != 0 {
+                self.pages.read(0, bytes.as_mut_ptr().add(first), rest);
+            }
+        }
     }
 
     /// As a consumer: gives `count` bytes back.
     pub fn consume(&mut self, count: u64) {
         self.own = self.own.wrapping_add(count);
         // Release pairs with the writer's acquire: we have read them.
-        self.index(CONS_OFFSET).store(self.own, Ordering::Release);
+        self.pages
+            .index_at(CONS_OFFSET)
+            .store(self.own, Ordering::Release);
     }
 
     /// Bytes in the ring as far as known; for the status.
@@ -118,25 +128,19 @@ impl Ring {
         self.size
     }
 
-    /// Calls `part(offset into the caller's buffer, place, count)` for the one or two pieces of
-    /// the data area that hold `len` bytes from `index`.
-    fn copy(&self, index: u64, len: usize, mut part: impl FnMut(usize, *mut u8, usize)) {
+    /// Where `len` bytes from `index` are: the offset in the data area, how many of them stand
+    /// there, and how many at the area's beginning. However long `len` is, both pieces lie inside.
+    #[inline]
+    fn pieces(&self, index: u64, len: usize) -> (usize, usize, usize) {
         let start = index & (self.size - 1);
         let len = (len as u64).min(self.size);
         let first = len.min(self.size - start);
         #[allow(clippy::cast_possible_truncation, reason = "at most 2^31")]
-        {
-            // SAFETY: start < size and start + first <= size; the second piece begins at 0 and
-            // is shorter than size.
-            part(0, unsafe { self.data.add(start as usize) }, first as usize);
-            if len > first {
-                part(first as usize, self.data, (len - first) as usize);
-            }
-        }
+        (start as usize, first as usize, (len - first) as usize)
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
@@ -187,13 +191,19 @@ mod tests {
         for bad in [1, 1 << 63, 65] {
             let mut pages = Pages([0; 8192]);
             let (mut writer, _) = pair(&mut pages);
-            writer.index(CONS_OFFSET).store(bad, Ordering::Relaxed);
+            writer
+                .pages
+                .index_at(CONS_OFFSET)
+                .store(bad, Ordering::Relaxed);
             assert_eq!(writer.free(u64::MAX), Err(BadIndex), "cons {bad}");
         }
         for bad in [65, u64::MAX, 1 << 63] {
             let mut pages = Pages([0; 8192]);
             let (_, mut reader) = pair(&mut pages);
-            reader.index(PROD_OFFSET).store(bad, Ordering::Relaxed);
+            reader
+                .pages
+                .index_at(PROD_OFFSET)
+                .store(bad, Ordering::Relaxed);
             assert_eq!(reader.available(), Err(BadIndex), "prod {bad}");
         }
     }

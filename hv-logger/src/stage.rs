@@ -2,7 +2,10 @@
 //!
 //! Any CPU stages; only the domain's own vCPU, on its way back to the guest, takes.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+#[cfg(all(test, loom))]
+mod models;
 
 /// Event channel ports of the 2-level ABI.
 const PORTS: u32 = 4096;
@@ -22,9 +25,9 @@ pub struct Stage {
 impl Stage {
     /// An empty stage; Xen's begin as zeroed memory, which is the same.
     #[cfg(test)]
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            words: [const { AtomicU64::new(0) }; (PORTS / 64) as usize],
+            words: core::array::from_fn(|_| AtomicU64::new(0)),
             summary: AtomicU64::new(0),
             stale: AtomicU32::new(0),
             since_ns: AtomicU64::new(0),
@@ -135,7 +138,7 @@ impl Stage {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
