@@ -32,6 +32,68 @@ check_loom() { # the ring and the stage hold in every order that two CPUs may se
     (cd "$ROOT" && RUSTFLAGS="--cfg loom" host_cargo test --locked -p hv-logger --lib --target-dir "$TARGET/loom" -j "$JOBS")
 }
 
+# hypervisor_object DIR: builds the logger's object out of DIR/src as Xen does: with the series' own Makefile and the
+# built Xen's configuration. The flags and the list of allowed imports stand there and nowhere else.
+hypervisor_object() {
+    local dir=$1
+    mkdir -p "$dir/xen"
+    xen_git "$XEN_REPO" archive "$XEN_COMMIT:xen/arch/x86/xenlr" Makefile prelink.lds | tar -x -C "$dir/xen"
+    # The few things of Xen's build that this Makefile uses.
+    cat >"$dir/GNUmakefile" <<EOF
+.DEFAULT_GOAL := xen/hv-logger.o
+include $XEN_OUT/config
+objtree := .
+srctree := .
+obj := xen
+src := xen
+space := \$(empty) \$(empty)
+LD := ld
+NM := nm
+XEN_LDFLAGS := -melf_x86_64
+XENLR_SRC := $dir/src
+cmd = \$(cmd_\$(1))
+if_changed = \$(cmd_\$(1))
+include xen/Makefile
+FORCE:
+.PHONY: FORCE cargo
+EOF
+    make -s -C "$dir"
+}
+
+check_panics() { # no panic can be reached from the entries of the library inside Xen; one put there is found
+    local dir=$TARGET/panics object imports
+    build_xen xenlr
+    find_rust
+    rm -rf "$dir/src" "$dir/xen/hv-logger.o"
+    mkdir -p "$dir/src"
+    (cd "$ROOT" && cp -r Cargo.toml Cargo.lock hv-logger log-format xenlr "$dir/src")
+    hypervisor_object "$dir"
+    object=$dir/xen/hv-logger.o
+    imports=$(nm -u "$object" | sed 's/.* //')
+    echo "imports: ${imports//$'\n'/ }"
+    # Every panic ends in the panic handler, which calls hvlog_can_panic; an abort is an instruction.
+    ! grep -vE '^(memcpy|memmove|memset|memcmp|xenlr_[a-z_]+|__x86_return_thunk|__x86_indirect_thunk_[a-z0-9]+)$' <<<"$imports" ||
+        { echo "the object needs more than Xen has"; return 1; }
+    ! nm "$object" | grep -E 'hvlog_can_panic|panicking|rust_begin_unwind' || { echo "the object can panic"; return 1; }
+    ! objdump -d --no-show-raw-insn "$object" | grep -w ud2 || { echo "the object can abort"; return 1; }
+    nm "$object" | grep -q ' T hvlog_commit$' || { echo "the object has no entries"; return 1; }
+
+    # Control: an index that nobody checks, in one more entry.
+    cat >>"$dir/src/hv-logger/src/ffi.rs" <<'EOF'
+
+/// Panics beyond the end.
+#[unsafe(no_mangle)]
+pub extern "C" fn hvlog_control(index: usize) -> u8 {
+    b"control"[index]
+}
+EOF
+    if hypervisor_object "$dir" 2>"$dir/log"; then
+        echo "control: an entry that can panic is not found"
+        return 1
+    fi
+    grep "needs 'hvlog_can_panic'" "$dir/log" || { cat "$dir/log"; return 1; }
+}
+
 check_abi() { # sizes, offsets and numbers of the public headers are the same in Rust
     local tree
     find_cargo
