@@ -604,7 +604,9 @@ extern bool xenlr_sample_runstate(struct xenlr *domain,
 extern void xenlr_apply_runstate(struct xenlr *domain,
                                  const struct hvlog_runstate *runstate);
 
-extern bool xenlr_sample_ring(struct xenlr *domain,
+extern uint32_t xenlr_changed_rings(struct xenlr *domain);
+
+extern void xenlr_sample_ring(struct xenlr *domain,
                               uint32_t ring,
                               struct hvlog_ring_update *update);
 

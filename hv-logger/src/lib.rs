@@ -29,7 +29,8 @@ pub mod digest;
 pub mod ffi;
 #[cfg(not(loom))]
 pub mod logger;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod model;
 #[cfg(not(loom))]
 pub mod record;

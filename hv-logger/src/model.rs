@@ -76,12 +76,15 @@ unsafe extern "C" fn xenlr_apply_runstate(_: *mut Domain, from: *const RunstateU
     apply(format!("{:?}", unsafe { *from }));
 }
 #[unsafe(no_mangle)]
-unsafe extern "C" fn xenlr_sample_ring(_: *mut Domain, ring: u32, to: *mut RingUpdate) -> bool {
+extern "C" fn xenlr_changed_rings(_: *mut Domain) -> u32 {
+    1 << HVLOG_RING_CONSOLE
+}
+#[unsafe(no_mangle)]
+unsafe extern "C" fn xenlr_sample_ring(_: *mut Domain, _: u32, to: *mut RingUpdate) {
     // SAFETY: as above.
     let to = unsafe { &mut *to };
     (to.prod, to.len, to.ext) = (to.prod.wrapping_add(5), 5, [0; 3]);
     to.bytes[..5].copy_from_slice(b"hello");
-    ring == HVLOG_RING_CONSOLE
 }
 #[unsafe(no_mangle)]
 unsafe extern "C" fn xenlr_apply_ring(_: *mut Domain, ring: u32, from: *const RingUpdate) {

@@ -9,7 +9,7 @@ use crate::abi::{
     HVLOG_WAIT, HVLOG_WORK, Registers,
 };
 use crate::logger::{GateRef, Mode, Own, RINGS};
-use crate::stage::Stage;
+use crate::stage::{MAX_PORTS, Stage};
 use crate::xen::Guest;
 
 /// Bytes that must be free before the guest runs: the records of one commit (two full rings, 64
@@ -134,7 +134,10 @@ impl Own {
             }
             self.clock.give(live);
         }
-        self.append(gate, Some(guest), 0, &Record::Tsc { value: live });
+        let len = self
+            .encoder
+            .encode_tsc(gate.sync(), live, &mut self.scratch);
+        self.write(gate, Some(guest), len);
         live
     }
 
@@ -177,7 +180,7 @@ impl Own {
 
         // The ports are taken before the rings are looked at: the bytes that an event announces
         // are in its ring when the event is staged.
-        let mut ports = [0; 64];
+        let mut ports = [0; MAX_PORTS];
         let (count, since_ns) = stage.take_ports(&mut ports);
         if count != 0 || stale & HVLOG_STALE_RINGS != 0 {
             self.commit_rings(gate, guest, registers);
@@ -208,10 +211,12 @@ impl Own {
     }
 
     fn commit_rings(&mut self, gate: GateRef, guest: Guest, registers: &Registers) {
+        let changed = guest.changed_rings();
         for ring in RINGS {
-            if !guest.sample_ring(ring, &mut self.update) {
+            if changed >> ring & 1 == 0 {
                 continue;
             }
+            guest.sample_ring(ring, &mut self.update);
             let witness = self.witness(gate, registers);
             self.append_ring(gate, guest, witness, ring);
             guest.apply_ring(ring, &self.update);

@@ -19,7 +19,8 @@ unsafe extern "C" {
     fn xenlr_apply_wallclock(domain: *mut Domain, wallclock: *const WallclockUpdate);
     fn xenlr_sample_runstate(domain: *mut Domain, runstate: *mut RunstateUpdate) -> bool;
     fn xenlr_apply_runstate(domain: *mut Domain, runstate: *const RunstateUpdate);
-    fn xenlr_sample_ring(domain: *mut Domain, ring: u32, update: *mut RingUpdate) -> bool;
+    fn xenlr_changed_rings(domain: *mut Domain) -> u32;
+    fn xenlr_sample_ring(domain: *mut Domain, ring: u32, update: *mut RingUpdate);
     fn xenlr_report_delay(domain: *mut Domain, delay_ns: u64);
     fn xenlr_apply_ring(domain: *mut Domain, ring: u32, update: *const RingUpdate);
 }
@@ -100,8 +101,14 @@ impl Guest {
         unsafe { xenlr_report_delay(self.0, delay_ns) }
     }
 
+    /// Which rings' backends changed something: one bit for each `HVLOG_RING_*`.
+    pub fn changed_rings(self) -> u32 {
+        // SAFETY: by the contract of `new`.
+        unsafe { xenlr_changed_rings(self.0) }
+    }
+
     /// What the backend of `ring` (`HVLOG_RING_*`) changed.
-    pub fn sample_ring(self, ring: u32, update: &mut RingUpdate) -> bool {
+    pub fn sample_ring(self, ring: u32, update: &mut RingUpdate) {
         // SAFETY: by the contract of `new`; C writes within `update`.
         unsafe { xenlr_sample_ring(self.0, ring, update) }
     }

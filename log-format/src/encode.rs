@@ -42,10 +42,14 @@ impl Encoder {
         let Some(step) = item.sync.checked_sub(predictor.sync) else {
             return 0;
         };
-        let slot = predictor.slot();
         if let Record::Tsc { value } = item.record {
-            return self.encode_tsc(slot, step, item, value, out);
+            return if item.witness == 0 {
+                self.encode_tsc(item.sync, value, out)
+            } else {
+                0
+            };
         }
+        let slot = predictor.slot();
         let kind = item.record.kind();
         if !predictor.allows(step, kind.is_commit()) || !is_valid(predictor, step, item) {
             return 0;
@@ -56,19 +60,18 @@ impl Encoder {
         out.used()
     }
 
-    /// [`Self::encode`] for the most frequent kind, with as few instructions as can be.
-    fn encode_tsc(
-        &mut self,
-        slot: usize,
-        step: u64,
-        item: &Item,
-        value: u64,
-        out: &mut [u8; MAX_RECORD_BYTES],
-    ) -> usize {
+    /// [`Self::encode`] for a [`Record::Tsc`], the most frequent kind, with as few instructions
+    /// as can be.
+    #[inline]
+    pub fn encode_tsc(&mut self, sync: u64, value: u64, out: &mut [u8; MAX_RECORD_BYTES]) -> usize {
         let predictor = &self.predictor;
-        if predictor.phase == Phase::Ended || item.witness != 0 {
+        let Some(step) = sync.checked_sub(predictor.sync) else {
+            return 0;
+        };
+        if predictor.phase == Phase::Ended {
             return 0;
         }
+        let slot = predictor.slot();
         let expected_step = predictor.follower(slot).step;
         let ticks = value.wrapping_sub(predictor.tsc.last);
         let length = if ticks < SLEEP_TICKS && step == u64::from(expected_step) {
@@ -78,7 +81,7 @@ impl Encoder {
             put_tsc(&predictor.tsc, step, expected_step, value, &mut out);
             out.used()
         };
-        self.predictor.observe_tsc(slot, step, item.sync, value);
+        self.predictor.observe_tsc(slot, step, sync, value);
         length
     }
 

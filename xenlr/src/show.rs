@@ -3,7 +3,15 @@
 use log_format::{End, Item, Record, RingIn};
 use serde_json::{Map, Value as Json, json};
 
-use crate::output::hex;
+use crate::output::{duration, hex};
+
+/// How true the time is that a guest reads: `exact`, or by how much it may be behind.
+pub fn time_policy(bound_us: u32) -> String {
+    match bound_us {
+        0 => "exact".to_owned(),
+        bound => format!("up to {} behind", duration(u64::from(bound) * 1000)),
+    }
+}
 
 /// One record as a JSON object: `sync`, `kind`, `guest_ns` where it is known, `witness` for
 /// commits, and what the kind has besides. Digests and addresses are hexadecimal strings, because

@@ -52,7 +52,7 @@ impl Shared {
         if clear_first {
             self.attention.fetch_and(!WORK, Ordering::AcqRel);
         }
-        let mut ports = [0; 64];
+        let mut ports = [0; super::MAX_PORTS];
         let (count, _) = self.stage.take_ports(&mut ports);
         let is_pending = self.stage.is_pending();
         if !clear_first {

@@ -48,13 +48,19 @@ pub struct Header {
     /// Frequency of the guest's TSC.
     pub tsc_khz: u32,
     /// By how many microseconds the TSC that the guest reads may be behind; 0 for exact values.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_exact")]
     pub time_bound_us: u32,
     /// Pages of the ring's data area.
     pub buffer_frames: u32,
     /// Whatever else the writer says or a newer writer said.
     #[serde(flatten)]
     pub extra: BTreeMap<String, serde_json::Value>,
+}
+
+/// Logs from before there were time policies do not say so.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_exact(bound_us: &u32) -> bool {
+    *bound_us == 0
 }
 
 /// The recorded domain.
