@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT_VERSION, MAGIC};
+use super::{FORMAT_VERSION, MAGIC, OLDEST_VERSION};
 use crate::numbered::numbered;
 
 /// The longest header: it holds a domain's configuration, which is text.
@@ -139,6 +139,7 @@ pub(super) enum BadHeader {
 /// A header read back.
 pub(super) struct ReadHeader {
     pub(super) header: Header,
+    pub(super) version: u16,
     pub(super) crc: u32,
     /// Length with prelude and checksum.
     pub(super) bytes: u64,
@@ -157,7 +158,7 @@ pub(super) fn read(input: &mut impl Read) -> Result<ReadHeader, BadHeader> {
         return Err(torn());
     }
     let version = u16::from_le_bytes([v0, v1]);
-    if version != FORMAT_VERSION {
+    if !(OLDEST_VERSION..=FORMAT_VERSION).contains(&version) {
         return Err(BadHeader::Version(version));
     }
     let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
@@ -182,6 +183,7 @@ pub(super) fn read(input: &mut impl Read) -> Result<ReadHeader, BadHeader> {
         .map_err(|error| BadHeader::Other(format!("its text is not as expected: {error}")))?;
     Ok(ReadHeader {
         header,
+        version,
         crc,
         bytes: (PRELUDE_BYTES + length + 4) as u64,
     })

@@ -25,8 +25,10 @@ mod error;
 mod frame;
 mod header;
 mod images;
+mod model;
 mod owned;
 mod pack;
+mod range;
 mod read;
 mod scan;
 mod write;
@@ -42,8 +44,14 @@ use crate::numbered::numbered;
 /// The first bytes of a log file.
 pub const MAGIC: [u8; 8] = *b"XENLRLOG";
 
-/// The version of wire codec and file format that this crate reads and writes.
-pub const FORMAT_VERSION: u16 = 1;
+/// The version of wire codec and file format that this crate writes.
+pub const FORMAT_VERSION: u16 = 2;
+
+/// The oldest version that it still reads.
+pub const OLDEST_VERSION: u16 = 1;
+
+/// The first version with modelled chunks.
+const FIRST_MODELED_VERSION: u16 = 2;
 
 /// The most wire bytes in one chunk; [`LogWriter::append`] makes several where needed.
 pub const MAX_CHUNK_BYTES: usize = 1 << 20;

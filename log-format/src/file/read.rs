@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 
 use super::frame::{self, Marker, Place};
 use super::header::{self, BadHeader};
+use super::model::Model;
 use super::pack::{self, History};
 use super::scan::{Found, Frames, frame_bytes};
-use super::{FORMAT_VERSION, Header, LogError, MAX_CHUNK_BYTES, OwnedItem, Trailer};
+use super::{
+    FIRST_MODELED_VERSION, FORMAT_VERSION, Header, LogError, MAX_CHUNK_BYTES, OwnedItem, Trailer,
+};
 use crate::{Decoder, Item};
 
 /// The state of a file behind its last good chunk.
@@ -77,6 +80,7 @@ struct Loaded {
 pub struct LogReader<R> {
     pub(super) frames: Frames<R>,
     pub(super) header: Header,
+    pub(super) version: u16,
     pub(super) header_bytes: u64,
     pub(super) first_chunk_offset: u64,
     chunks: u64,
@@ -85,7 +89,8 @@ pub struct LogReader<R> {
     item_decoder: Decoder,
     /// Behind the loaded chunk.
     decoder: Decoder,
-    history: History,
+    pub(super) history: History,
+    pub(super) model: Model,
     loaded: Loaded,
     trailer: Option<Trailer>,
     pub(super) fault: Option<Integrity>,
@@ -128,6 +133,7 @@ impl<R: Read + Seek> LogReader<R> {
         let mut reader = Self {
             frames: Frames::new(input, path, read.bytes, read.crc),
             header: read.header,
+            version: read.version,
             header_bytes: read.bytes,
             first_chunk_offset: read.bytes,
             chunks: 0,
@@ -135,6 +141,7 @@ impl<R: Read + Seek> LogReader<R> {
             item_decoder: Decoder::new(),
             decoder: Decoder::new(),
             history: History::default(),
+            model: Model::default(),
             loaded: Loaded::default(),
             trailer: None,
             fault: None,
@@ -146,6 +153,11 @@ impl<R: Read + Seek> LogReader<R> {
     /// The header.
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// The version of the file's format.
+    pub const fn version(&self) -> u16 {
+        self.version
     }
 
     /// The file's name, as it was given.
@@ -240,10 +252,6 @@ impl<R: Read + Seek> LogReader<R> {
         self.frames.place
     }
 
-    pub(super) fn into_history(self) -> History {
-        self.history
-    }
-
     /// Reads, checks and unpacks the next chunk, or the trailer.
     fn load(&mut self) -> Result<bool, LogError> {
         // A torn tail may be a frame that is being written just now: look again.
@@ -265,6 +273,14 @@ impl<R: Read + Seek> LogReader<R> {
         let result = match marker {
             Marker::Raw => self.take_chunk(payload.len(), payload),
             Marker::Packed => pack::unpack(self.history.bytes(), &payload)
+                .and_then(|wire| self.take_chunk(payload.len(), wire)),
+            Marker::Modeled if self.version < FIRST_MODELED_VERSION => Err(format!(
+                "a chunk of a kind that version {} does not have",
+                self.version
+            )),
+            Marker::Modeled => self
+                .model
+                .unpack(self.decoder, &payload)
                 .and_then(|wire| self.take_chunk(payload.len(), wire)),
             Marker::Trailer => return self.take_trailer(&payload).map(|()| false),
             Marker::Kernel | Marker::Ramdisk => Err("an image stands among the chunks".into()),

@@ -8,8 +8,12 @@ use std::path::{Path, PathBuf};
 use super::frame::{self, Marker, Place};
 use super::header::{self, MAX_HEADER_BYTES};
 use super::images::image_marker;
+use super::model::{MAX_MODELED_BYTES, Model};
 use super::pack::{self, History, MAX_UNPACKED_BYTES};
-use super::{Closing, Header, Image, Integrity, LogError, LogReader, MAX_CHUNK_BYTES, Trailer};
+use super::{
+    Closing, FIRST_MODELED_VERSION, FORMAT_VERSION, Header, Image, Integrity, LogError, LogReader,
+    MAX_CHUNK_BYTES, Trailer,
+};
 use crate::Decoder;
 
 /// Only root reads what entered a guest.
@@ -46,6 +50,9 @@ pub struct LogWriter {
     records: u64,
     decoder: Decoder,
     history: History,
+    model: Model,
+    /// A file of an older version is continued as such.
+    version: u16,
 }
 
 impl LogWriter {
@@ -83,6 +90,8 @@ impl LogWriter {
             records: 0,
             decoder: Decoder::new(),
             history: History::default(),
+            model: Model::default(),
+            version: FORMAT_VERSION,
         };
         writer.write(&bytes)?;
         for (image, bytes) in images {
@@ -128,7 +137,9 @@ impl LogWriter {
             place: reader.place(),
             records: reader.records(),
             decoder: *reader.decoder(),
-            history: reader.into_history(),
+            history: reader.history,
+            version: reader.version,
+            model: reader.model,
         };
         let metadata = writer.file.metadata();
         let whole = metadata.map_err(|error| writer.io("look at", error))?.len();
@@ -156,12 +167,7 @@ impl LogWriter {
         for chunk in chunks {
             let (bytes, behind) = rest.split_at_checked(chunk.bytes).unwrap_or((rest, &[]));
             rest = behind;
-            match pack::pack(self.history.bytes(), bytes) {
-                Some(packed) if packed.len() < bytes.len() => {
-                    self.write_frame(Marker::Packed, &packed)?
-                }
-                _ => self.write_frame(Marker::Raw, bytes)?,
-            }
+            self.write_chunk(bytes)?;
             self.history.push(bytes);
             self.place.wire_offset += chunk.bytes as u64;
             self.place.sync = chunk.decoder.sync();
@@ -259,6 +265,40 @@ impl LogWriter {
             parts.push(part);
         }
         Ok(parts)
+    }
+
+    /// Writes wire bytes in the form that is smallest.
+    fn write_chunk(&mut self, wire: &[u8]) -> Result<(), LogError> {
+        if let Some(packed) = pack::pack(self.history.bytes(), wire)
+            && packed.len() < wire.len()
+        {
+            let most = packed.len();
+            return match self.model_chunk(wire, most) {
+                Some((modeled, model)) => self.write_modeled(&modeled, model),
+                None => self.write_frame(Marker::Packed, &packed),
+            };
+        }
+        match self.model_chunk(wire, wire.len()) {
+            Some((modeled, model)) => self.write_modeled(&modeled, model),
+            None => self.write_frame(Marker::Raw, wire),
+        }
+    }
+
+    /// The chunk through the model, and the model behind it, if that is less than `most` bytes.
+    fn model_chunk(&self, wire: &[u8], most: usize) -> Option<(Vec<u8>, Model)> {
+        if wire.len() > MAX_MODELED_BYTES || self.version < FIRST_MODELED_VERSION {
+            return None;
+        }
+        let mut model = self.model.clone();
+        let modeled = model.pack(self.decoder, wire)?;
+        (modeled.len() < most).then_some((modeled, model))
+    }
+
+    /// The model goes on only once the chunk is written: an append may be tried again.
+    fn write_modeled(&mut self, modeled: &[u8], model: Model) -> Result<(), LogError> {
+        self.write_frame(Marker::Modeled, modeled)?;
+        self.model = model;
+        Ok(())
     }
 
     fn write_frame(&mut self, marker: Marker, payload: &[u8]) -> Result<(), LogError> {
