@@ -204,7 +204,7 @@ impl Model {
             let error = target - i32::from(probability);
             if let Some(weights) = self.weights.get_mut(context.weights) {
                 for (weight, logit) in weights.iter_mut().zip(logits) {
-                    *weight = (*weight + (logit * error >> RATE_SHIFT)).clamp(-8 * ONE, 8 * ONE);
+                    *weight = (*weight + ((logit * error) >> RATE_SHIFT)).clamp(-8 * ONE, 8 * ONE);
                 }
             }
             for slot in slots {

@@ -76,7 +76,7 @@ impl RangeEncoder {
         let Interval { low, high } = self.interval;
         for kept in 0..=4 {
             let mask = u32::MAX.checked_shr(kept * 8).unwrap_or(0);
-            let value = u64::from(low) + u64::from(mask) & !u64::from(mask);
+            let value = (u64::from(low) + u64::from(mask)) & !u64::from(mask);
             if value <= u64::from(high) {
                 let value = (value as u32).to_be_bytes();
                 self.bytes.extend(value.iter().take(kept as usize));
