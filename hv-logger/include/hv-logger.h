@@ -221,7 +221,10 @@ struct hvlog_gate
      Non-zero while a hypercall was preempted and is to be continued; for C's own use.
      */
     uint8_t preempted;
-    uint8_t pad;
+    /*
+     Non-zero while the guest is in a hypercall; for C's own use.
+     */
+    uint8_t in_hypercall;
 };
 
 /*

@@ -22,7 +22,8 @@ pub struct Gate {
     pub replaying: u8,
     /// Non-zero while a hypercall was preempted and is to be continued; for C's own use.
     pub preempted: u8,
-    pub(crate) pad: u8,
+    /// Non-zero while the guest is in a hypercall; for C's own use.
+    pub in_hypercall: u8,
 }
 const_assert_eq!(core::mem::size_of::<Gate>(), 32);
 
