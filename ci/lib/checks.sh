@@ -94,6 +94,28 @@ EOF
     grep "needs 'hvlog_can_panic'" "$dir/log" || { cat "$dir/log"; return 1; }
 }
 
+check_fuzz() { # bounded runs of the fuzz targets find nothing, and one of a target with a planted bug finds it
+    local run=$ROOT/fuzz/run.sh FOUND
+    find_cargo
+    export CARGO=$HOST_CARGO CARGO_TARGET_DIR=$TARGET/fuzz
+    unset RUSTC
+    # Its C++ and the coverage passes are not everywhere; the corpora are replayed by check_cargo in any case.
+    "$HOST_CARGO" build -q --locked --release --manifest-path "$ROOT/fuzz/Cargo.toml" --target x86_64-unknown-linux-gnu -p libfuzzer-sys ||
+        { echo "libFuzzer cannot be built here"; exit 77; }
+    "$run" none
+    FOUND=$(mktemp -d)
+    export FOUND
+    "$run" decoder -seed=1 -runs=200000 -max_total_time=60
+    "$run" file_reader -seed=1 -runs=50000 -max_total_time=60
+    "$run" ffi -seed=1 -runs=50000 -max_total_time=60
+    if "$run" control -seed=1 -runs=2000000 -max_total_time=60 >"$FOUND/log" 2>&1; then
+        echo "control: the planted bug is not found"
+        return 1
+    fi
+    grep 'the planted bug' "$FOUND/log"
+    rm -rf "$FOUND" "$TARGET"/fuzz/artifacts/control-*
+}
+
 check_abi() { # sizes, offsets and numbers of the public headers are the same in Rust
     local tree
     find_cargo
