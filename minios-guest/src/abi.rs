@@ -22,6 +22,7 @@ pub mod nr {
     pub const CONSOLE_IO: u64 = 18;
     pub const GRANT_TABLE_OP: u64 = 20;
     pub const VM_ASSIST: u64 = 21;
+    pub const UPDATE_VA_MAPPING_OTHERDOMAIN: u64 = 22;
     pub const IRET: u64 = 23;
     pub const VCPU_OP: u64 = 24;
     pub const SET_SEGMENT_BASE: u64 = 25;
@@ -29,7 +30,10 @@ pub mod nr {
     pub const SCHED_OP: u64 = 29;
     pub const CALLBACK_OP: u64 = 30;
     pub const EVENT_CHANNEL_OP: u64 = 32;
+    pub const PHYSDEV_OP: u64 = 33;
+    pub const HVM_OP: u64 = 34;
     pub const DOMCTL: u64 = 36;
+    pub const DM_OP: u64 = 41;
 }
 
 /// `DOMID_SELF`: the calling domain.
@@ -65,6 +69,7 @@ pub mod evtchnop {
     pub const ALLOC_UNBOUND: u64 = 6;
     pub const BIND_IPI: u64 = 7;
     pub const UNMASK: u64 = 9;
+    pub const RESET: u64 = 10;
 }
 
 /// Commands of `vcpu_op`.

@@ -1,9 +1,10 @@
 //! `hostile SEED [steps=N] [only=K]`: a guest that means harm, within its own rights.
 //!
 //! Bogus ring indices, areas registered at odd places, event storms, nested
-//! upcalls, single-stepping, breakpoints, odd irets, invalid hypercalls. It
-//! never shuts down in the middle and leaves out what ends a domain by right
-//! (SHUTDOWN, taking its own kernel away); Xen and dom0 must stay up.
+//! upcalls, single-stepping, breakpoints, odd irets, invalid hypercalls, other
+//! domains' numbers, privileged instructions. It never shuts down in the
+//! middle and leaves out what ends a domain by right (SHUTDOWN, taking its own
+//! kernel away); Xen and dom0 must stay up.
 //!
 //! Nothing here waits for dom0 without a limit: the rings may be dead by then.
 
@@ -14,6 +15,8 @@ use core::sync::atomic::Ordering::Relaxed;
 mod areas;
 mod calls;
 mod cpu;
+mod domains;
+mod privileged;
 mod rings;
 
 /// Steps unless told.
@@ -29,12 +32,14 @@ pub struct Hostile {
     pub sum: Checksum,
     /// A port that notifies this vCPU.
     pub port: u32,
+    /// This domain's number, as it was when it was recorded.
+    pub own_number: u16,
 }
 
 /// An operation and how often it comes, relative to the others.
 type Operation = (u64, fn(&mut Hostile));
 
-const OPERATIONS: [Operation; 14] = [
+const OPERATIONS: [Operation; 16] = [
     (400, calls::direct),
     (60, calls::in_multicall),
     (10, calls::callbacks),
@@ -49,6 +54,8 @@ const OPERATIONS: [Operation; 14] = [
     (40, cpu::single_step),
     (30, cpu::breakpoints),
     (60, cpu::irets),
+    (400, domains::numbers),
+    (100, privileged::instruction),
 ];
 
 /// Runs the application.
@@ -61,7 +68,8 @@ pub fn run() {
     };
     event::unmask_port(port);
     event::NEST_PORT.store(u64::from(port), Relaxed);
-    let mut hostile = Hostile { random: Random::new(seed), sum: Checksum(seed), port };
+    let own_number = domains::own_number();
+    let mut hostile = Hostile { random: Random::new(seed), sum: Checksum(seed), port, own_number };
     let only = cmdline::number("only");
     let weights: u64 = OPERATIONS.iter().map(|(weight, _)| weight).sum();
 
