@@ -145,6 +145,23 @@ fn table() -> Table {
             capabilities
         }
     );
+    t.size(
+        "struct xen_mem_acquire_resource",
+        size_of::<MemAcquireResource>(),
+    );
+    fields!(
+        t,
+        "struct xen_mem_acquire_resource",
+        MemAcquireResource {
+            domid,
+            kind = "type",
+            id,
+            nr_frames,
+            pad,
+            frame,
+            frame_list,
+        }
+    );
     fields!(
         t,
         "struct xenlr_ring",
@@ -179,6 +196,9 @@ struct RingHead {
 fn numbers(t: &mut Table) {
     t.number("XEN_DOMCTL_INTERFACE_VERSION", DOMCTL_INTERFACE_VERSION);
     t.number("XEN_SYSCTL_INTERFACE_VERSION", SYSCTL_INTERFACE_VERSION);
+    t.number("__HYPERVISOR_memory_op", HYPERVISOR_MEMORY_OP);
+    t.number("XENMEM_acquire_resource", XENMEM_ACQUIRE_RESOURCE);
+    t.number("MEMOP_EXTENT_SHIFT", MEMOP_EXTENT_SHIFT);
     t.number("__HYPERVISOR_xen_version", HYPERVISOR_XEN_VERSION);
     t.number("__HYPERVISOR_sysctl", HYPERVISOR_SYSCTL);
     t.number("__HYPERVISOR_domctl", HYPERVISOR_DOMCTL);

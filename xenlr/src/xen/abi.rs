@@ -9,6 +9,7 @@
 pub const DOMCTL_INTERFACE_VERSION: u32 = 0x18;
 pub const SYSCTL_INTERFACE_VERSION: u32 = 0x15;
 
+pub const HYPERVISOR_MEMORY_OP: u64 = 12;
 pub const HYPERVISOR_XEN_VERSION: u64 = 17;
 pub const HYPERVISOR_SYSCTL: u64 = 35;
 pub const HYPERVISOR_DOMCTL: u64 = 36;
@@ -40,6 +41,9 @@ pub const DOMINF_DYING: u32 = 1 << 0;
 pub const DOMINF_SHUTDOWN: u32 = 1 << 2;
 pub const DOMINF_PAUSED: u32 = 1 << 3;
 
+pub const XENMEM_ACQUIRE_RESOURCE: u64 = 28;
+/// The command of a memory operation is below this bit, what was done of it above.
+pub const MEMOP_EXTENT_SHIFT: u32 = 6;
 pub const RESOURCE_XENLR_RING: u32 = 3;
 pub const DOMID_SELF: u32 = 0x7ff0;
 
@@ -177,6 +181,20 @@ pub struct PhysInfo {
     pub max_node_id: u32,
     pub cpu_khz: u32,
     pub capabilities: u32,
+}
+
+/// `struct xen_mem_acquire_resource`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct MemAcquireResource {
+    pub domid: u16,
+    pub kind: u16,
+    pub id: u32,
+    pub nr_frames: u32,
+    pub pad: u32,
+    pub frame: u64,
+    /// Address of a list of frame numbers.
+    pub frame_list: u64,
 }
 
 /// `struct privcmd_hypercall`.

@@ -8,6 +8,7 @@ pub mod abi;
 pub mod domain;
 pub mod evtchn;
 mod privcmd;
+pub mod probe;
 mod ring;
 
 use std::cell::RefCell;

@@ -9,7 +9,8 @@ use rustix::ioctl::{Direction, Ioctl, IoctlOutput, Opcode, opcode};
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use super::abi::{
-    Domctl, GetDomainInfo, PrivcmdHypercall, PrivcmdMmapResource, Sysctl, XenlrStatus,
+    Domctl, GetDomainInfo, MemAcquireResource, PrivcmdHypercall, PrivcmdMmapResource, Sysctl,
+    XenlrStatus,
 };
 
 /// A type whose bytes all have a meaning, whatever they are, and which holds no Rust pointer.
@@ -26,6 +27,8 @@ unsafe impl Plain for Sysctl {}
 unsafe impl Plain for GetDomainInfo {}
 // SAFETY: as above.
 unsafe impl Plain for XenlrStatus {}
+// SAFETY: as above.
+unsafe impl Plain for MemAcquireResource {}
 // SAFETY: as above.
 unsafe impl Plain for u32 {}
 // SAFETY: as above.
@@ -172,6 +175,10 @@ impl Mapping {
     pub(super) fn base(&self) -> *mut c_void {
         self.base
     }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 impl Drop for Mapping {
@@ -222,6 +229,18 @@ impl Privcmd {
 
     /// Maps the first `frames` frames of a resource.
     pub(super) fn map_resource(&self, domain: u16, kind: u32, frames: u64) -> io::Result<Mapping> {
+        self.map_frames(domain, kind, 0, 0, frames)
+    }
+
+    /// Maps `frames` frames of a resource from the frame `first` on.
+    pub(super) fn map_frames(
+        &self,
+        domain: u16,
+        kind: u32,
+        id: u32,
+        first: u32,
+        frames: u64,
+    ) -> io::Result<Mapping> {
         let bytes = usize::try_from(frames)
             .ok()
             .and_then(|n| n.checked_mul(PAGE_BYTES))
@@ -241,8 +260,8 @@ impl Privcmd {
         let mut argument = PrivcmdMmapResource {
             dom: domain,
             kind,
-            id: 0,
-            idx: 0,
+            id,
+            idx: first,
             num: frames,
             addr: base as u64,
         };
