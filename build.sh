@@ -27,7 +27,7 @@ usage: ./build.sh VERB [OPTION…]
   demo                records a guest, replays it, compares (KERNEL=FILE: an upstream Mini-OS)
   test [NAME…]        every check, or only those named; the last line counts them
   bench               what logging costs
-  soak [boots|replays]  the long runs: many boots, many replays (100,000,000 sync points)
+  soak [boots|replays|hostile]  the long runs: many boots, many replays (100,000,000 sync points), hostile guests and readers
   patches [TREE]      writes xen-patches/ anew from the commits on top of "base" in the git tree TREE
   clean [--all]       removes target/; with --all the cache too
 

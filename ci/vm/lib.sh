@@ -101,6 +101,13 @@ no_faults() {
     [ -z "$faults" ] || fail "faults in dom0: $faults"
 }
 
+# xen_is_well: Xen may complain of guests and of dom0, but not of itself. What it said is gone from its own buffer afterwards.
+xen_is_well() {
+    xl dmesg -c >>/tmp/xen-dmesg
+    ! grep -nE 'Xen BUG|Assertion|Panic on CPU|FATAL|DOUBLE FAULT|Xen call trace|Xen WARN' /tmp/xen-dmesg ||
+        fail "Xen complains of itself"
+}
+
 # ---- logged guests ----------------------------------------------------------------------------------------------------
 
 LOGS=/var/log/xenlr

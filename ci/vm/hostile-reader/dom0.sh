@@ -1,0 +1,128 @@
+#!/bin/sh
+# In dom0 for hostile-reader. usage: dom0.sh [CALLS ROUNDS SEED]: so many calls in all, and rings written to so often.
+. /rig/lib.sh
+
+calls=${1:-20000} rounds=${2:-2} seed=${3:-1}
+start_daemon
+
+record() { logged "$1" /guests/minios "cmdline=\"$2\"" 'memory=8'; }
+# free_pages: of Xen's heap, once domains that are gone are gone for good.
+free_pages() {
+    xl debug-keys H
+    sleep 1
+    xl dmesg -c >/tmp/heap
+    cat /tmp/heap >>/tmp/xen-dmesg
+    sed -n 's/.*heap\[node=.*-> \([0-9]*\) pages.*/\1/p' /tmp/heap | awk '{ sum += $1 } END { print sum }'
+}
+domains() { xl list | sed 1d | wc -l; }
+only_bystanders() { [ "$(domains)" = 3 ]; }
+destroy() { xl destroy "$1" 2>/dev/null; }
+state() { xenlr status "$1" | sed -n 's/^state  *//p'; }
+waits() { [ "$(state "$1")" = 'no reader yet' ]; }
+
+# ---- those that are to notice nothing ---------------------------------------------------------------------------------
+
+record bystander1 'daytime'
+record bystander2 'talk seconds=100000'
+wait_console bystander1 '^daytime' 60 2
+spared="$(domid bystander1) $(domid bystander2)"
+record small 'torture 31 steps=200'
+wait_log small 60
+small=$log
+wait_until 30 only_bystanders || fail "domains stay: $(xl list)"
+before=$(free_pages)
+
+# ---- calls ------------------------------------------------------------------------------------------------------------
+
+# churn: domains are recorded, replayed, and destroyed at any moment, until there is a file /tmp/enough.
+churn() {
+    i=0
+    while [ ! -e /tmp/enough ]; do
+        i=$((i + 1))
+        guest_config churn /guests/minios "cmdline=\"torture $i steps=100000\"" 'memory=8' 'xenlr="record,buffer_kb=16"'
+        xl create -q /tmp/churn.cfg
+        usleep $((i * 37 % 20 * 50000))
+        destroy churn
+        xenlr verify -q "$small" --name churned &
+        usleep $((i * 53 % 20 * 100000))
+        destroy churned
+        wait $!
+    done >/tmp/churn.log 2>&1
+}
+
+for round in $(seq "$rounds"); do
+    # A domain in each state. The first calls may change it: hence several rounds.
+    kill -STOP "$(cat /run/xenlr-daemon.pid)"
+    record waiting 'talk seconds=100000'
+    wait_until 30 waits waiting || fail "waiting: $(state waiting)"
+    kill -CONT "$(cat /run/xenlr-daemon.pid)"
+    record ended 'talk seconds=100000'
+    record running "torture $round steps=100000"
+    xenlr stop ended >/dev/null || fail "xenlr stop: $?"
+    xenlr replay -q "$small" --name paused --until 20 >/dev/null || fail "replay --until: $?"
+    rm -f /tmp/enough
+    churn &
+    churning=$!
+    /fuzz_reader calls "$seed" $((calls / rounds)) $spared >/tmp/calls 2>&1 || { cat /tmp/calls; fail "fuzz_reader calls: $?"; }
+    cat /tmp/calls >>/out/calls
+    note "$(tail -n 1 /tmp/calls)"
+    touch /tmp/enough
+    wait $churning
+    for name in waiting ended running paused; do destroy $name; done
+    xen_is_well
+    seed=$((seed + 1))
+done
+# count WHAT: over all rounds.
+count() { sed -n "s/^$1 \([0-9]*\)$/\1/p" /out/calls | awk '{ sum += $1 } END { print sum + 0 }'; }
+awk -F'[: ]+' '/^seen|^[a-z ]*: [A-Za-z]* [0-9]*$/ { n = $NF; sub(/ [0-9]*$/, ""); sum[$0] += n } END { for (w in sum) print "    " w, sum[w] }' /out/calls | sort
+for what in status stop bind kick until release acquire map; do
+    [ "$(count "$what: ok")" -gt 0 ] || fail "control: no $what succeeded"
+    [ "$(count "$what: INVAL")" -gt 0 ] || fail "control: no $what was refused"
+done
+for what in 'record running' 'record waiting' 'record ended' 'record released' 'replay paused' dying; do
+    [ "$(count "seen $what: ok")" -gt 0 ] || fail "control: no domain was seen $what"
+done
+
+# ---- rings ------------------------------------------------------------------------------------------------------------
+
+for round in $(seq $((rounds * 4))); do
+    record written "torture $round steps=100000"
+    wait_console written '^torture: seed' 60
+    /fuzz_reader ring "$seed" "$(domid written)" 300 >/tmp/ring 2>&1 || { cat /tmp/ring; fail "fuzz_reader ring: $?"; }
+    sed 's/^/    recording, /' /tmp/ring
+    cat /tmp/ring >>/out/rings
+    destroy written
+    xenlr replay -q "$small" --name rewritten --until $((round * 40 % 400)) >/dev/null || fail "replay --until: $?"
+    /fuzz_reader ring "$seed" "$(domid rewritten)" 300 >/tmp/ring 2>&1 || { cat /tmp/ring; fail "fuzz_reader ring: $?"; }
+    sed 's/^/    replaying, /' /tmp/ring
+    cat /tmp/ring >>/out/rings
+    destroy rewritten
+    xen_is_well
+    seed=$((seed + 1))
+done
+for mode in record replay; do
+    grep -q "$mode failed$" /out/rings || fail "control: no $mode failed, whatever was written"
+done
+
+# ---- afterwards -------------------------------------------------------------------------------------------------------
+
+wait_until 60 only_bystanders || fail "domains stay: $(xl list)"
+after=$(free_pages)
+note "$before free pages before, $after after"
+[ $((before - after)) -lt 8 ] || fail "$((before - after)) pages are lost"
+kill -0 "$(cat /run/xenlr-daemon.pid)" || fail "the daemon died: $(tail -n 5 /out/daemon.log)"
+record fresh 'torture 32 steps=200'
+[ $((after - $(free_pages))) -gt 64 ] || fail "control: a living domain does not show"
+wait_log fresh 60
+fresh=$log
+for name in bystander1 bystander2; do
+    xenlr stop $name >/dev/null || fail "xenlr stop $name: $?"
+    wait_log $name
+    xl destroy $name
+done
+verify bystander1 "$(log_of bystander1)"
+verify bystander2 "$(log_of bystander2)"
+verify fresh "$fresh"
+xen_is_well
+no_faults
+echo "hostile-reader: $calls calls, $((rounds * 8)) rings written to"

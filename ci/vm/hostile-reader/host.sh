@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# A hostile reader in dom0 harms nobody but the logs that it reads: random calls of the domctl and of the resource, in every state
+# of a domain, and random values in the rings' headers and data, while they are recorded and replayed. Other domains' logs stay
+# equal, Xen stays up and gets all memory back.
+# Controls: the calls that are to succeed do, in each of the states; rings that are written to do fail.
+# usage: host.sh [CALLS ROUNDS SEED]
+set -euo pipefail
+here=ci/vm/hostile-reader
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cargo=$(command -v cargo || echo /usr/bin/cargo)
+RUSTFLAGS="-Ctarget-feature=+crt-static" "$cargo" build -q --locked --release -p xenlr --example fuzz_reader \
+    --target x86_64-unknown-linux-gnu --target-dir target/cli
+mkdir "$work/overlay"
+cp target/cli/x86_64-unknown-linux-gnu/release/examples/fuzz_reader "$work/overlay/"
+"$RIG" --smp 2 --timeout "${XENLR_RIG_TIMEOUT:-400}" --xen-args conring_size=1m --overlay "$work/overlay" "$here/dom0.sh" "$@"
