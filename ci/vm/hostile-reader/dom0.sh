@@ -26,9 +26,15 @@ record bystander1 'daytime'
 record bystander2 'talk seconds=100000'
 wait_console bystander1 '^daytime' 60 2
 spared="$(domid bystander1) $(domid bystander2)"
+# Two logs to replay. A replay needs the place in the arena that its recording had: others find theirs before it.
+logged room /guests/minios 'cmdline="daytime"' 'memory=64'
 record small 'torture 31 steps=200'
+record other 'torture 33 steps=200'
 wait_log small 60
 small=$log
+wait_log other 60
+other=$log
+xl destroy room
 wait_until 30 only_bystanders || fail "domains stay: $(xl list)"
 before=$(free_pages)
 
@@ -59,7 +65,7 @@ for round in $(seq "$rounds"); do
     record ended 'talk seconds=100000'
     record running "torture $round steps=100000"
     xenlr stop ended >/dev/null || fail "xenlr stop: $?"
-    xenlr replay -q "$small" --name paused --until 20 >/dev/null || fail "replay --until: $?"
+    xenlr replay -q "$other" --name paused --until 20 >/dev/null || fail "replay --until: $?"
     rm -f /tmp/enough
     churn &
     churning=$!
