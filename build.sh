@@ -26,7 +26,7 @@ usage: ./build.sh VERB [OPTION…]
   image               all of the above and dom0's image: what ci/rig boots
   demo                records a guest, replays it, compares (KERNEL=FILE: an upstream Mini-OS)
   test [NAME…]        every check, or only those named; the last line counts them
-  bench               what logging costs
+  bench [--short] [PART…]  what recording and replaying cost → docs/benchmarks.md (--list: the parts)
   soak [boots|replays|hostile]  the long runs: many boots, many replays (100,000,000 sync points), hostile guests and readers
   patches [TREE]      writes xen-patches/ anew from the commits on top of "base" in the git tree TREE
   clean [--all]       removes target/; with --all the cache too
@@ -120,7 +120,7 @@ verb_test() {
 
 # The verbs below are scripts of their own; each says in its head what it does.
 verb_demo() { verb_image && exec "$ROOT/ci/demo" "$@"; }
-verb_bench() { verb_image && exec "$ROOT/ci/bench" "$@"; }
+verb_bench() { verb_image && exec "$ROOT/ci/bench/run" "$@"; }
 verb_soak() { verb_image && exec "$ROOT/ci/soak" "$@"; }
 
 verb_clean() {

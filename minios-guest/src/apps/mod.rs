@@ -2,6 +2,7 @@
 
 use crate::{cmdline, say};
 
+pub mod bench;
 pub mod cases;
 pub mod compute;
 pub mod crash;
@@ -22,6 +23,7 @@ pub fn run() {
         "watch" => watch::run(),
         "torture" => torture::run(),
         "compute" => compute::run(),
+        "bench" => bench::run(),
         "cases" => cases::run(),
         "talk" => talk::run(),
         "crash" => crash::run(),

@@ -1,4 +1,4 @@
-/* Prints the processor time of a domain in nanoseconds. Usage: domtime DOMID */
+/* Prints the processor time of a domain in nanoseconds, and how many pages it has. Usage: domfacts DOMID */
 #include <stdio.h>
 #include <stdlib.h>
 #include <xenctrl.h>
@@ -9,9 +9,9 @@ int main(int argc, char **argv)
     xc_interface *xch = xc_interface_open(NULL, NULL, 0);
 
     if (argc != 2 || !xch || xc_domain_getinfo_single(xch, atoi(argv[1]), &info) < 0) {
-        fprintf(stderr, "usage: domtime DOMID (of a domain that exists)\n");
+        fprintf(stderr, "usage: domfacts DOMID (of a domain that exists)\n");
         return 1;
     }
-    printf("%llu\n", (unsigned long long)info.cpu_time);
+    printf("%llu %llu\n", (unsigned long long)info.cpu_time, (unsigned long long)info.tot_pages);
     return 0;
 }
