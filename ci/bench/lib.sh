@@ -38,15 +38,15 @@ use_xen() {
 # boot NAME RIG-OPTION… -- SCRIPT [ARGUMENT…]: runs ci/bench/dom0/SCRIPT in the rig. Its output goes to $BENCH/$PART-NAME.log,
 # its /out to $BENCH/$PART-NAME.out, the marks to $BENCH/$PART-NAME.marks if COUNTED=1. Sets $command for `figure`.
 boot() {
-    local name=$1 options=() status=0
+    local name=$1 options=() notes='' status=0
     shift
     while [ "$1" != -- ]; do options+=("$1"); shift; done
     shift
     log=$BENCH/$PART-$name.log out=$BENCH/$PART-$name.out marks=$BENCH/$PART-$name.marks
-    command=$(printf '%q ' ci/rig "${options[@]}" -- "ci/bench/dom0/$1" "${@:2}")
-    command=${command% }
-    [ "$variant" = xenlr ] || command="$command ($variant Xen and tools)"
-    [ -z "${COUNTED:-}" ] || command="$command (with ci/bench/tools/counter.c)"
+    command=$(quoted ci/rig "${options[@]}" -- "ci/bench/dom0/$1" "${@:2}")
+    [ "$variant" = xenlr ] || notes=" $variant Xen and tools,"
+    [ -z "${COUNTED:-}" ] || notes="$notes counter.c,"
+    command="$command${notes:+ #${notes%,}}"
     rm -rf "$out" "$marks"
     say "  $command"
     XENLR_QEMU_ARGS=${COUNTED:+-plugin $TARGET/bench/counter.so,out=$marks} \
@@ -81,10 +81,22 @@ between() {
     printf '%s' "$value"
 }
 
-# figure ID VALUE [COMMAND]: keeps a figure, with the command of the last run. Values are numbers, or JSON for tables.
+# quoted WORD…: as one would type them into a shell.
+quoted() {
+    local word
+    for word; do
+        case $word in
+        *[!A-Za-z0-9_./=,:+-]*) printf "'%s' " "$word" ;;
+        *) printf '%s ' "$word" ;;
+        esac
+    done | sed 's/ $//'
+}
+
+# figure ID VALUE [COMMAND]: keeps a figure, with the command of the last run, or an empty one for what is computed from other
+# figures. Values are numbers, or JSON for tables.
 figure() {
     [ -n "$2" ] || broken "there is no value for $1"
-    printf '%s\t%s\t%s\n' "$1" "$2" "${3:-$command}" >>"$BENCH/$PART.tsv"
+    printf '%s\t%s\t%s\n' "$1" "$2" "${3-$command}" >>"$BENCH/$PART.tsv"
 }
 
 # kept ID: a figure that this part kept before.

@@ -4,6 +4,7 @@
 # part growth-shell-exact: the same, of a shell that nobody types into
 # part growth-talk-exact: the same, of a guest as talkative as upstream Mini-OS's test
 # part growth-talk-1ms: the same, with time=1ms
+# part growth-daytime-real: ten minutes of the first with a real clock, as the clock of --icount has no jitter
 # Under --icount the machine skips idle time, so that a day takes minutes.
 
 # A part's name is growth-APPLICATION-POLICY.
@@ -20,6 +21,12 @@ measure_growth_daytime_1ms() { measure_growth; }
 measure_growth_shell_exact() { measure_growth; }
 measure_growth_talk_exact() { measure_growth; }
 measure_growth_talk_1ms() { measure_growth; }
+
+measure_growth_daytime_real() {
+    use_xen xenlr
+    boot run --smp 2 --timeout 1200 -- growth daytime "$(or_short 600 30)" "$(options exact)"
+    log_figures growth.daytime.real "$out"
+}
 
 # log_figures ID FOLDER: of the log whose `xenlr info --json` is in the folder. What a day makes is the file's size on the disk,
 # by the guest's own time, which is a day but for what the toolstack needs to start and to stop it.

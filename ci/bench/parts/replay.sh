@@ -6,12 +6,15 @@
 measure_replay_hour() {
     use_xen xenlr
     boot record --icount --timeout 900 -- growth daytime "$(or_short 3600 60)" "$(options exact)"
+    figure replay.hour.bytes "$(got bytes)"
     replayed hour "$out/idle.xlr"
 }
 
 measure_replay_day() {
     local log=$BENCH/growth-daytime-exact-run.out/idle.xlr
     [ -f "$log" ] || die "there is no log of a day: run the part growth-daytime-exact first"
+    say "  the log is of $(date -r "$log" '+%F %H:%M')"
+    figure replay.day.bytes "$(stat -c %s "$log")" ''
     use_xen xenlr
     replayed day "$log"
 }

@@ -21,6 +21,6 @@ measure_xentrace() {
     hour=$(calc "$(got bytes) / 1e6 * 86400e9 / $(json "$out/info.json" duration_ns)")
     figure xentrace.recorded.mb_day "$hour"
     for classes in all matter; do
-        figure "xentrace.$classes.times" "$(calc "$(kept "xentrace.$classes.mb_day") / $hour")" "the quotient of the two"
+        figure "xentrace.$classes.times" "$(calc "$(kept "xentrace.$classes.mb_day") / $hour")" ''
     done
 }
