@@ -8,9 +8,7 @@ set -euo pipefail
 here=ci/vm/hostile-reader
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cargo=$(command -v cargo || echo /usr/bin/cargo)
-RUSTFLAGS="-Ctarget-feature=+crt-static" "$cargo" build -q --locked --release -p xenlr --example fuzz_reader \
-    --target x86_64-unknown-linux-gnu --target-dir target/cli
+. ci/vm/host.sh
 mkdir "$work/overlay"
-cp target/cli/x86_64-unknown-linux-gnu/release/examples/fuzz_reader "$work/overlay/"
+xenlr_example fuzz_reader "$work/overlay/fuzz_reader"
 "$RIG" --smp 2 --timeout "${XENLR_RIG_TIMEOUT:-400}" --xen-args conring_size=1m --overlay "$work/overlay" "$here/dom0.sh" "$@"

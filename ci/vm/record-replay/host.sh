@@ -6,10 +6,9 @@ set -euo pipefail
 here=ci/vm/record-replay
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cargo=$(command -v cargo || echo /usr/bin/cargo)
-RUSTFLAGS="-Ctarget-feature=+crt-static" "$cargo" build -q --locked --release -p xenlr --example alter \
-    --target x86_64-unknown-linux-gnu --target-dir target/cli
-alter=target/cli/x86_64-unknown-linux-gnu/release/examples/alter
+. ci/vm/host.sh
+alter=$work/alter
+xenlr_example alter "$alter"
 
 out=${XENLR_RIG_OUT:-$work/out}
 "$RIG" --smp 2 --timeout 600 --out "$out" "$here/record.sh"

@@ -33,11 +33,14 @@ record='xenlr="record"'
 refused 'empty' 'bad value "" of option mode: allowed is record, replay or off' 'xenlr=""'
 refused 'unknown mode' 'bad value "recrod" of option mode: allowed is record, replay or off' 'xenlr="recrod"'
 refused 'a list' 'is a list but should be a single value' 'xenlr=["record"]'
-refused 'unknown option' 'unknown option "bufer_kb" of "record": allowed are buffer_kb and on_full' 'xenlr="record,bufer_kb=64"'
+refused 'unknown option' 'unknown option "bufer_kb" of "record": allowed are buffer_kb, on_full and time' 'xenlr="record,bufer_kb=64"'
 refused 'option of replay' 'unknown option "cpu" of "record"' 'xenlr="record,cpu=0"'
 refused 'option of record' 'unknown option "on_full" of "replay"' 'xenlr="replay,on_full=stop"'
 refused 'no value' '"on_full" is not of the form OPTION=VALUE' 'xenlr="record,on_full"'
 refused 'bad policy' 'bad value "drop" of option on_full: allowed is pause or stop' 'xenlr="record,on_full=drop"'
+for bound in 0us 5 1s 11ms 10001us -1us; do
+    refused "time=$bound" "bad value \"$bound\" of option time: allowed is exact, or 1us to 10ms" "xenlr=\"record,time=$bound\""
+done
 for size in 15 96 32768 64k; do
     refused "buffer of $size" "bad value \"$size\" of option buffer_kb: allowed is a power of two from 16 to 16384" \
         "xenlr=\"record,buffer_kb=$size\""

@@ -4,6 +4,7 @@ use crate::{cmdline, say};
 
 pub mod bench;
 pub mod cases;
+pub mod clockcheck;
 pub mod compute;
 pub mod crash;
 pub mod daytime;
@@ -25,6 +26,7 @@ pub fn run() {
         "compute" => compute::run(),
         "bench" => bench::run(),
         "cases" => cases::run(),
+        "clockcheck" => clockcheck::run(),
         "talk" => talk::run(),
         "crash" => crash::run(),
         "hostile" => hostile::run(),
