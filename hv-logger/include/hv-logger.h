@@ -228,15 +228,15 @@ struct hvlog_gate
 };
 
 /*
- General-purpose registers, in the order rax rbx rcx rdx rsi rdi rbp rsp r8 … r15 rip rflags,
- then cs and ss in the halves of the last word.
+ The guest's registers as Xen's `struct cpu_user_regs` begins: r15 to r12, rbp, rbx, r11 to r8,
+ rax, rcx, rdx, rsi, rdi, a word of Xen's own, rip, cs, rflags, rsp, ss.
  */
 struct hvlog_registers
 {
     /*
      The words, see the type.
      */
-    uint64_t word[19];
+    uint64_t word[21];
 };
 
 /*

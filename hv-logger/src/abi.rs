@@ -56,13 +56,13 @@ pub const HVLOG_DEAD: u32 = 3;
 /// The replay reached the number it was to pause at.
 pub const HVLOG_UNTIL: u32 = 4;
 
-/// General-purpose registers, in the order rax rbx rcx rdx rsi rdi rbp rsp r8 … r15 rip rflags,
-/// then cs and ss in the halves of the last word.
+/// The guest's registers as Xen's `struct cpu_user_regs` begins: r15 to r12, rbp, rbx, r11 to r8,
+/// rax, rcx, rdx, rsi, rdi, a word of Xen's own, rip, cs, rflags, rsp, ss.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Registers {
     /// The words, see the type.
-    pub word: [u64; 19],
+    pub word: [u64; 21],
 }
 
 /// `vcpu_info.time` but for its version.

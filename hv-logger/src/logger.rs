@@ -55,6 +55,9 @@ pub struct Own {
     pub(crate) until: u64,
     /// Dom0 was told that the ring is half full.
     pub(crate) notified: bool,
+    /// As long as the ring's index is not above it, a short record may be written without a look
+    /// at how full the ring is.
+    pub(crate) quiet_until: u64,
     pub(crate) counters: Counters,
     pub(crate) end: EndState,
     pub(crate) divergence: Divergence,
@@ -228,7 +231,7 @@ impl Own {
         let end = gate.sync().wrapping_add(1);
         if self.witnessed_end != end {
             self.witnessed_end = end;
-            self.witnessed = digest::words(self.witnessed, &registers.word);
+            self.witnessed = digest::add_registers(self.witnessed, registers);
         }
         digest::witness(self.witnessed)
     }
@@ -322,6 +325,15 @@ impl Own {
 
     /// The time-stamp counter that the guest gets.
     pub fn tsc(&mut self, gate: GateRef, guest: Guest, live: u64) -> u64 {
+        if self.mode == Mode::Record && self.append_short_tsc(gate, live) {
+            return live;
+        }
+        self.other_tsc(gate, guest, live)
+    }
+
+    /// Apart, so that the usual way is short.
+    #[inline(never)]
+    fn other_tsc(&mut self, gate: GateRef, guest: Guest, live: u64) -> u64 {
         match self.mode {
             Mode::Record => self.tsc_record(gate, guest, live),
             Mode::Replay => self.tsc_replay(gate, live),
@@ -356,6 +368,8 @@ impl Own {
     pub fn counters(&self) -> Counters {
         Counters {
             ring_used: self.ring.used(),
+            // All bytes ever written or consumed.
+            bytes: self.ring.own_index(),
             ..self.counters
         }
     }

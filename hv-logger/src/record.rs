@@ -16,6 +16,9 @@ use crate::xen::Guest;
 /// events, the others), those of one exit's values, and the end record.
 pub const RESERVE_BYTES: u64 = 4096;
 
+/// What a short record may take.
+const WORD_BYTES: u64 = 8;
+
 /// An event that waits for longer than this is reported on Xen's console.
 const LONG_DELAY_NS: u64 = 1_000_000_000;
 
@@ -92,6 +95,44 @@ impl Own {
         self.write(gate, Some(guest), len);
     }
 
+    /// Whether a record of at most 8 bytes fits without any of the steps that [`Self::write`]
+    /// may have to take.
+    #[inline]
+    fn is_quiet(&self) -> bool {
+        self.ring.own_index() < self.quiet_until
+    }
+
+    #[inline]
+    fn write_word(&mut self, word: u64, len: usize) {
+        self.ring.write_word(word, len);
+        self.counters.records += 1;
+    }
+
+    /// Logs a TSC value, the most frequent record, if it is a usual one.
+    #[inline]
+    pub(crate) fn append_short_tsc(&mut self, gate: GateRef, live: u64) -> bool {
+        if self.clock.is_bounded() || !self.is_quiet() {
+            return false;
+        }
+        let Some((word, len)) = self.encoder.encode_short_tsc(gate.sync(), live) else {
+            return false;
+        };
+        self.write_word(word, len);
+        true
+    }
+
+    /// Logs an event.
+    fn append_event(&mut self, gate: GateRef, guest: Guest, witness: u8, port: u16) {
+        if self.mode == Mode::Record
+            && self.is_quiet()
+            && let Some((word, len)) = self.encoder.encode_short_event(gate.sync(), witness, port)
+        {
+            self.write_word(word, len);
+            return;
+        }
+        self.append(gate, Some(guest), witness, &Record::Event { port });
+    }
+
     /// Puts the encoded record into the ring.
     fn write(&mut self, gate: GateRef, guest: Option<Guest>, len: usize) {
         let bytes = self.scratch.get(..len).unwrap_or(&[]);
@@ -102,7 +143,6 @@ impl Own {
         }
         self.ring.write(bytes);
         self.counters.records += 1;
-        self.counters.bytes += len as u64;
 
         let half = self.ring.size() / 2;
         match self.ring.free(half) {
@@ -110,6 +150,9 @@ impl Own {
                 if free < RESERVE_BYTES {
                     gate.raise(HVLOG_BLOCKED);
                 }
+                let enough = if free >= half { half } else { RESERVE_BYTES };
+                let quiet = free.saturating_sub(enough).saturating_sub(WORD_BYTES);
+                self.quiet_until = self.ring.own_index().wrapping_add(quiet);
                 if free >= half {
                     self.notified = false;
                 } else if !self.notified {
@@ -134,10 +177,7 @@ impl Own {
             }
             self.clock.give(live);
         }
-        let len = self
-            .encoder
-            .encode_tsc(gate.sync(), live, &mut self.scratch);
-        self.write(gate, Some(guest), len);
+        self.append(gate, Some(guest), 0, &Record::Tsc { value: live });
         live
     }
 
@@ -187,7 +227,7 @@ impl Own {
         }
         for &port in ports.iter().take(count) {
             let witness = self.witness(gate, registers);
-            self.append(gate, Some(guest), witness, &Record::Event { port });
+            self.append_event(gate, guest, witness, port);
             self.clock.observe_event(port);
             guest.apply_event(port);
         }

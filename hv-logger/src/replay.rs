@@ -99,7 +99,6 @@ impl Own {
         if let Some(head) = self.next.take() {
             self.ring.consume(head.len as u64);
             self.counters.records += 1;
-            self.counters.bytes += head.len as u64;
         }
         match self.fetch() {
             Ok(true) => {}
@@ -327,7 +326,6 @@ impl Own {
         // The log is used up; the ring shows it.
         self.ring.consume(len as u64);
         self.counters.records += 1;
-        self.counters.bytes += len as u64;
         self.end.reason = logged.reason as u32;
         self.end.code = logged.code;
 

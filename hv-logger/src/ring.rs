@@ -78,6 +78,33 @@ impl Ring {
             .store(self.own, Ordering::Release);
     }
 
+    /// As a producer: writes and publishes the first `len` bytes of `word`, lowest first. Up to 8
+    /// must be free: what is written beyond `len` bytes is not published.
+    #[inline]
+    pub fn write_word(&mut self, word: u64, len: usize) {
+        let bytes = word.to_le_bytes();
+        let start = self.own & (self.size - 1);
+        if start + 8 > self.size {
+            self.write(bytes.get(..len).unwrap_or(&bytes));
+            return;
+        }
+        #[allow(clippy::cast_possible_truncation, reason = "at most 2^31")]
+        // SAFETY: `start + 8` is within the data area.
+        unsafe {
+            self.pages.write(start as usize, bytes.as_ptr(), 8);
+        }
+        self.own = self.own.wrapping_add(len as u64);
+        // Release pairs with the reader's acquire: the bytes come before the index.
+        self.pages
+            .index_at(PROD_OFFSET)
+            .store(self.own, Ordering::Release);
+    }
+
+    /// Our own index.
+    pub const fn own_index(&self) -> u64 {
+        self.own
+    }
+
     /// As a consumer: how many bytes there are to read.
     pub fn available(&mut self) -> Result<u64, BadIndex> {
         // Acquire pairs with the writer's release.

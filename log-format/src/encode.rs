@@ -38,17 +38,20 @@ impl Encoder {
     /// end record, `Start` is not at sync number 0, a field is longer or larger than its limit, a
     /// value has a witness or a commit has another one than the commits before it at its number.
     pub fn encode(&mut self, item: &Item, out: &mut [u8; MAX_RECORD_BYTES]) -> usize {
+        if let Record::Tsc { value } = item.record
+            && item.witness == 0
+            && let Some((word, len)) = self.encode_short_tsc(item.sync, value)
+        {
+            let bytes = word.to_le_bytes();
+            for (to, from) in out.iter_mut().zip(bytes.iter().take(len)) {
+                *to = *from;
+            }
+            return len;
+        }
         let predictor = &self.predictor;
         let Some(step) = item.sync.checked_sub(predictor.sync) else {
             return 0;
         };
-        if let Record::Tsc { value } = item.record {
-            return if item.witness == 0 {
-                self.encode_tsc(item.sync, value, out)
-            } else {
-                0
-            };
-        }
         let slot = predictor.slot();
         let kind = item.record.kind();
         if !predictor.allows(step, kind.is_commit()) || !is_valid(predictor, step, item) {
@@ -60,29 +63,62 @@ impl Encoder {
         out.used()
     }
 
-    /// [`Self::encode`] for a [`Record::Tsc`], the most frequent kind, with as few instructions
-    /// as can be.
+    /// [`Self::encode`] for a TSC value of the usual form: its bytes, lowest first, and how many
+    /// they are. Otherwise it remembers nothing.
     #[inline]
-    pub fn encode_tsc(&mut self, sync: u64, value: u64, out: &mut [u8; MAX_RECORD_BYTES]) -> usize {
+    pub fn encode_short_tsc(&mut self, sync: u64, value: u64) -> Option<(u64, usize)> {
         let predictor = &self.predictor;
-        let Some(step) = sync.checked_sub(predictor.sync) else {
-            return 0;
-        };
-        if predictor.phase == Phase::Ended {
-            return 0;
+        let step = sync.wrapping_sub(predictor.sync);
+        let slot = predictor.slot();
+        let ticks = value.wrapping_sub(predictor.tsc.last);
+        if ticks >= SLEEP_TICKS
+            || step != u64::from(predictor.follower(slot).step)
+            || sync < predictor.sync
+            || predictor.phase == Phase::Ended
+        {
+            return None;
+        }
+        let (word, len) = tag::short_tsc(ticks as u32);
+        self.predictor.observe_tsc(slot, step, sync, value);
+        Some((u64::from(word), len))
+    }
+
+    /// The same for an event.
+    #[inline]
+    pub fn encode_short_event(
+        &mut self,
+        sync: u64,
+        witness: u8,
+        port: u16,
+    ) -> Option<(u64, usize)> {
+        let predictor = &self.predictor;
+        let step = sync.checked_sub(predictor.sync)?;
+        let needs_witness = predictor.needs_witness(step);
+        if !predictor.allows(step, true) || !(needs_witness || witness == predictor.witness) {
+            return None;
         }
         let slot = predictor.slot();
-        let expected_step = predictor.follower(slot).step;
-        let ticks = value.wrapping_sub(predictor.tsc.last);
-        let length = if ticks < SLEEP_TICKS && step == u64::from(expected_step) {
-            tag::put_short_tsc(out, ticks as u32)
+        let expected = predictor.follower(slot);
+        let form = if port == expected.port {
+            Form::EventExpected
+        } else if port < 0x80 {
+            Form::Event
         } else {
-            let mut out = Out::new(out);
-            put_tsc(&predictor.tsc, step, expected_step, value, &mut out);
-            out.used()
+            return None;
         };
-        self.predictor.observe_tsc(slot, step, sync, value);
-        length
+        let mut word = u64::from(tag::short(form, step, expected.step)?);
+        let mut bits = 8;
+        if needs_witness {
+            word |= u64::from(witness) << bits;
+            bits += 8;
+        }
+        if port != expected.port {
+            word |= u64::from(port) << bits;
+            bits += 8;
+        }
+        self.predictor
+            .observe_event(slot, step, sync, witness, port);
+        Some((word, bits / 8))
     }
 
     /// Whether the end record was written.

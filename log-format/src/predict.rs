@@ -180,6 +180,23 @@ impl Predictor {
         self.tsc.observe(value);
     }
 
+    /// Takes in an event: the same.
+    pub(crate) fn observe_event(
+        &mut self,
+        slot: usize,
+        step: u64,
+        sync: u64,
+        witness: u8,
+        port: u16,
+    ) {
+        if let Some(follower) = self.followers.get_mut(slot) {
+            follower.port = port;
+        }
+        self.advance(slot, step, sync, Kind::Event);
+        self.phase = Phase::Commits;
+        self.witness = witness;
+    }
+
     /// Moves to `sync` and remembers how this record followed those before.
     fn advance(&mut self, slot: usize, step: u64, sync: u64, kind: Kind) {
         if let Some(follower) = self.followers.get_mut(slot) {

@@ -7,10 +7,10 @@
 //!           0 as expected, 1 to 6 for 0 to 5, 7 for a varint (less 6) that follows
 //! ```
 
+use crate::DecodeError;
 use crate::predict::{Predictor, SLEEP_TICKS, TscState};
 use crate::record::{Runstate, TimeInfo};
 use crate::varint::{In, Out, fold};
-use crate::{DecodeError, MAX_RECORD_BYTES};
 
 /// What follows the tag. 0 and 15 are not used, so that a run of zeros is not a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,14 +136,24 @@ pub(crate) fn time_surprises(predictor: &Predictor, time: &TimeInfo) -> u8 {
     surprises
 }
 
-pub(crate) fn put(out: &mut Out, form: Form, step: u64, expected_step: u32) {
+/// The tag of a record whose step needs no more than the tag.
+#[inline]
+pub(crate) fn short(form: Form, step: u64, expected_step: u32) -> Option<u8> {
     let form = form as u8;
     if step == u64::from(expected_step) {
-        out.byte(form);
+        Some(form)
     } else if step < STEP_VARINT_BASE {
-        out.byte((step as u8).wrapping_add(1) << 4 | form);
+        Some((step as u8).wrapping_add(1) << 4 | form)
     } else {
-        out.byte(STEP_VARINT << 4 | form);
+        None
+    }
+}
+
+pub(crate) fn put(out: &mut Out, form: Form, step: u64, expected_step: u32) {
+    if let Some(tag) = short(form, step, expected_step) {
+        out.byte(tag);
+    } else {
+        out.byte(STEP_VARINT << 4 | form as u8);
         out.varint(step.wrapping_sub(STEP_VARINT_BASE));
     }
 }
@@ -165,21 +175,17 @@ pub(crate) fn tsc_form(tsc: &TscState, value: u64) -> (Form, u64) {
     }
 }
 
-/// Writes a short TSC record, with `ticks` below 2^21, and returns its length.
-pub(crate) const fn put_short_tsc(out: &mut [u8; MAX_RECORD_BYTES], ticks: u32) -> usize {
-    let [first, second, third, ..] = out;
+/// A short TSC record, with `ticks` below 2^21: its bytes, lowest first, and how many they are.
+#[inline]
+pub(crate) const fn short_tsc(ticks: u32) -> (u32, usize) {
+    let short = SHORT_TSC as u32;
     if ticks < 1 << 5 {
-        *first = SHORT_TSC | ticks as u8;
-        1
+        (short | ticks, 1)
     } else if ticks < 1 << 13 {
-        *first = SHORT_TSC | 1 << 5 | (ticks >> 8) as u8;
-        *second = ticks as u8;
-        2
+        (short | 1 << 5 | ticks >> 8 | (ticks & 0xff) << 8, 2)
     } else {
-        *first = SHORT_TSC | 2 << 5 | (ticks >> 16) as u8 & 0x1f;
-        *second = ticks as u8;
-        *third = (ticks >> 8) as u8;
-        3
+        let low = ticks & 0xffff;
+        (short | 2 << 5 | ticks >> 16 & 0x1f | low << 8, 3)
     }
 }
 
