@@ -32,6 +32,13 @@ check_loom() { # the ring and the stage hold in every order that two CPUs may se
     (cd "$ROOT" && RUSTFLAGS="--cfg loom" host_cargo test --locked -p hv-logger --lib --target-dir "$TARGET/loom" -j "$JOBS")
 }
 
+check_miri() { # the unsafe code of the library inside Xen keeps Rust's rules as Miri checks them
+    find_cargo
+    cargo_has miri || { echo "no Miri for $HOST_CARGO (a component of nightly toolchains)"; exit 77; }
+    (cd "$ROOT" && host_cargo miri test --locked --target-dir "$TARGET/miri" -p hv-logger --lib -j "$JOBS" &&
+        host_cargo miri test --locked --target-dir "$TARGET/miri" -p log-format --lib --test roundtrip -j "$JOBS")
+}
+
 # hypervisor_object DIR: builds the logger's object out of DIR/src as Xen does: with the series' own Makefile and the
 # built Xen's configuration. The flags and the list of allowed imports stand there and nowhere else.
 hypervisor_object() {

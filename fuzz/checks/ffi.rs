@@ -171,10 +171,42 @@ impl Script<'_> {
     }
 }
 
+/// The gate, which Xen's exit path and the library reach through the same pointer.
+struct SharedGate(*mut Gate);
+
+impl SharedGate {
+    fn new() -> Self {
+        Self(Box::into_raw(Box::default()))
+    }
+}
+
+impl std::ops::Deref for SharedGate {
+    type Target = Gate;
+
+    fn deref(&self) -> &Gate {
+        // SAFETY: allocated until the drop, used by one thread, and no reference is kept.
+        unsafe { &*self.0 }
+    }
+}
+
+impl std::ops::DerefMut for SharedGate {
+    fn deref_mut(&mut self) -> &mut Gate {
+        // SAFETY: as above.
+        unsafe { &mut *self.0 }
+    }
+}
+
+impl Drop for SharedGate {
+    fn drop(&mut self) {
+        // SAFETY: from `new`; the logger is not used any more.
+        drop(unsafe { Box::from_raw(self.0) });
+    }
+}
+
 /// A logged domain, and dom0.
 struct Machine {
     memory: Vec<u64>,
-    gate: Box<Gate>,
+    gate: SharedGate,
     log: *mut Logger,
     options: u8,
     is_over: bool,
@@ -197,7 +229,7 @@ impl Machine {
         memory[WORDS - GUARD..].fill(CANARY);
         let mut machine = Self {
             memory,
-            gate: Box::default(),
+            gate: SharedGate::new(),
             // SAFETY: the layout is not empty.
             log: unsafe { alloc_zeroed(Self::layout()) }.cast(),
             options,
@@ -212,7 +244,7 @@ impl Machine {
         unsafe {
             ffi::hvlog_init(
                 machine.log,
-                &raw mut *machine.gate,
+                machine.gate.0,
                 base.add(HEADER).cast(),
                 base.add(DATA).cast(),
                 SIZE as u32,

@@ -97,9 +97,41 @@ unsafe extern "C" fn xenlr_apply_ring(_: *mut Domain, ring: u32, from: *const Ri
     ));
 }
 
+/// The gate, which Xen's exit path and the library reach through the same pointer.
+pub struct SharedGate(*mut Gate);
+
+impl SharedGate {
+    fn new() -> Self {
+        Self(Box::into_raw(Box::default()))
+    }
+}
+
+impl std::ops::Deref for SharedGate {
+    type Target = Gate;
+
+    fn deref(&self) -> &Gate {
+        // SAFETY: allocated until the drop, used by one thread, and no reference is kept.
+        unsafe { &*self.0 }
+    }
+}
+
+impl std::ops::DerefMut for SharedGate {
+    fn deref_mut(&mut self) -> &mut Gate {
+        // SAFETY: as above.
+        unsafe { &mut *self.0 }
+    }
+}
+
+impl Drop for SharedGate {
+    fn drop(&mut self) {
+        // SAFETY: from `new`; the logger is not used any more.
+        drop(unsafe { Box::from_raw(self.0) });
+    }
+}
+
 /// A logged domain without Xen: ring, gate and logger.
 pub struct Model {
-    pub gate: Box<Gate>,
+    pub gate: SharedGate,
     pub pages: Vec<u64>,
     log: *mut Logger,
 }
@@ -113,7 +145,7 @@ impl Model {
 
     pub fn with_bound(replay: bool, time_bound_ns: u64) -> Self {
         let mut model = Self {
-            gate: Box::default(),
+            gate: SharedGate::new(),
             pages: vec![0; (4096 + RING_BYTES) / 8],
             // SAFETY: the layout is not empty.
             log: unsafe { alloc_zeroed(Self::layout()) }.cast(),
@@ -124,7 +156,7 @@ impl Model {
             let data = header.add(4096);
             ffi::hvlog_init(
                 model.log,
-                &raw mut *model.gate,
+                model.gate.0,
                 header,
                 data,
                 RING_BYTES as u32,
