@@ -20,6 +20,9 @@ pub const ON_FULL_STOP: u8 = 2;
 /// Option: dom0 reads what is written, and breaks nothing.
 pub const HONEST: u8 = 4;
 
+/// Option: RDTSC is predicted, to a millisecond.
+pub const TIME_BOUND: u8 = 8;
+
 /// Operations, by the number that stands in a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -137,7 +140,11 @@ unsafe extern "C" fn xenlr_sample_runstate(_: *mut Domain, to: *mut RunstateUpda
 #[unsafe(no_mangle)]
 extern "C" fn xenlr_apply_runstate(_: *mut Domain, _: *const RunstateUpdate) {}
 #[unsafe(no_mangle)]
-unsafe extern "C" fn xenlr_sample_ring(_: *mut Domain, ring: u32, to: *mut RingUpdate) -> bool {
+extern "C" fn xenlr_changed_rings(_: *mut Domain) -> u32 {
+    now() as u32 & 3
+}
+#[unsafe(no_mangle)]
+unsafe extern "C" fn xenlr_sample_ring(_: *mut Domain, ring: u32, to: *mut RingUpdate) {
     // SAFETY: as above.
     let to = unsafe { &mut *to };
     (to.prod, to.cons) = (now() as u32, now() as u32);
@@ -147,7 +154,6 @@ unsafe extern "C" fn xenlr_sample_ring(_: *mut Domain, ring: u32, to: *mut RingU
     } else {
         [0; 3]
     };
-    now() & 3 == 0
 }
 #[unsafe(no_mangle)]
 unsafe extern "C" fn xenlr_apply_ring(_: *mut Domain, ring: u32, from: *const RingUpdate) {
@@ -250,6 +256,11 @@ impl Machine {
                 SIZE as u32,
                 options & REPLAY != 0,
                 options & ON_FULL_STOP != 0,
+                if options & TIME_BOUND != 0 {
+                    1_000_000
+                } else {
+                    0
+                },
             );
         }
         machine
@@ -332,11 +343,9 @@ impl Machine {
     }
 
     fn end(&mut self, reason: u32) {
-        let end = EndState {
-            sync: self.gate.sync,
-            reason,
-            ..EndState::default()
-        };
+        let mut end = EndState::default();
+        end.sync = self.gate.sync;
+        end.reason = reason;
         // SAFETY: as above.
         unsafe { ffi::hvlog_end(self.log, core::ptr::null_mut(), &end) };
         self.is_over = true;
