@@ -12,6 +12,9 @@ use crate::abi::{
 use crate::logger::{BAD_LOG, Content, GateRef, Head, Mode, Own, RING_INDEX};
 use crate::{digest, xen::Guest};
 
+/// Few records are longer.
+const USUAL_RECORD_BYTES: usize = 32;
+
 /// Index of the instruction pointer in [`Registers`].
 const RIP: usize = 16;
 
@@ -40,16 +43,20 @@ impl Own {
             return Ok(false);
         }
         #[allow(clippy::cast_possible_truncation, reason = "bounded by the buffer")]
-        let len = available.min(MAX_RECORD_BYTES as u64) as usize;
-        let Some(bytes) = self.scratch.get_mut(..len) else {
-            return Err(BAD_LOG);
-        };
-        self.ring.peek(bytes);
-
-        let (len, item) = match self.decoder.decode(bytes) {
-            Ok(decoded) => decoded,
-            Err(DecodeError::Incomplete) if len < MAX_RECORD_BYTES => return Ok(false),
-            Err(_) => return Err(BAD_LOG),
+        let most = available.min(MAX_RECORD_BYTES as u64) as usize;
+        // Most records are a few bytes; only what may be needed is copied.
+        let mut len = most.min(USUAL_RECORD_BYTES);
+        let (len, item) = loop {
+            let Some(bytes) = self.scratch.get_mut(..len) else {
+                return Err(BAD_LOG);
+            };
+            self.ring.peek(bytes);
+            match self.decoder.decode(bytes) {
+                Ok(decoded) => break decoded,
+                Err(DecodeError::Incomplete) if len < most => len = most,
+                Err(DecodeError::Incomplete) if len < MAX_RECORD_BYTES => return Ok(false),
+                Err(_) => return Err(BAD_LOG),
+            }
         };
         let sync = item.reached();
         // A guest that ends itself does so on its way to the next sync point.
