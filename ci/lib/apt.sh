@@ -4,7 +4,7 @@
 # shellcheck shell=bash
 
 PACKAGES_BUILD="build-essential bison flex acpica-tools python3-dev python3-setuptools libncurses-dev uuid-dev zlib1g-dev
-    libyajl-dev libglib2.0-dev libpixman-1-dev pkg-config gettext bc git cpio xz-utils zstd busybox-static kmod patch"
+    libyajl-dev libglib2.0-dev libpixman-1-dev pkg-config gettext bc git cpio xz-utils zstd busybox-static kmod e2fsprogs patch"
 PACKAGES_RUST="rustc-web cargo-web rust-web-src"
 QEMU_MIN_MAJOR=10
 

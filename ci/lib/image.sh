@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 
 DOM0_MODULES="xen-privcmd xenfs xen-evtchn xen-gntdev xen-gntalloc virtio_pci virtio_console"
+DOM0_MODULES_DISK="virtio_blk crc32c_generic ext4" # ext4 finds no crc32c by itself here; loaded only where ci/rig was given a disk
 DIST=$TARGET/dist
 
 # ---- third-party packages, unpacked in the cache ----------------------------------------------------------------------
@@ -49,6 +50,44 @@ fetch_grub_in() {
     touch "$out/done"
 }
 
+# fetch_program PACKAGE: sets PROGRAM, a folder with what this package and those of its needs that this machine lacks hold.
+fetch_program() {
+    PROGRAM=$CACHE/program-$1-$(release_codename)
+    [ -e "$PROGRAM/done" ] || with_lock program fetch_program_in "$1" "$PROGRAM"
+}
+
+fetch_program_in() {
+    local package=$1 out=$2 tmp=$2.tmp need
+    [ ! -e "$out/done" ] || return 0
+    say "fetching $package"
+    rm -rf "$out" "$tmp"
+    # Of an installed package apt would install nothing; the package itself is fetched all the same.
+    { echo "$package"; apt-get -s --no-install-recommends install "$package" | awk '/^Inst / { print $2 }'; } | sort -u |
+        while read -r need; do fetch_deb "$need" "$tmp" || exit 1; done
+    touch "$tmp/done"
+    mv "$tmp" "$out"
+}
+
+# add_program NAME ROOT: copies the program of this name out of $PROGRAM, and what it is linked with, into an overlay.
+add_program() {
+    local file libraries
+    file=$(find "$PROGRAM" -path "*bin/$1" -type f | head -n 1)
+    [ -n "$file" ] || die "$PROGRAM has no program $1"
+    mkdir -p "$2/usr/bin"
+    cp "$file" "$2/usr/bin/"
+    libraries=$(find "$PROGRAM" -name '*.so.*' -printf '%h\n' | sort -u | paste -sd:)
+    LD_LIBRARY_PATH=$libraries ldd "$file" | awk '/not found/ { exit 1 } /=> \// { print $3 } /^\t\// { print $1 }' >"$2.libraries" ||
+        die "$1 needs $(LD_LIBRARY_PATH=$libraries ldd "$file" | grep 'not found')"
+    mkdir -p "$2/lib64" "$2/usr/lib/x86_64-linux-gnu"
+    while read -r file; do
+        case $file in
+        /lib64/*) ;; # the loader, which dom0 has
+        *) cp -L "$file" "$2/usr/lib/x86_64-linux-gnu/" ;;
+        esac
+    done <"$2.libraries"
+    rm "$2.libraries"
+}
+
 # module_order NAME...: the modules and what they need, each after its needs.
 module_order() {
     local name file need
@@ -90,8 +129,16 @@ install_busybox() { # ROOT
     busybox --list | grep -vx busybox | while read -r applet; do ln -sf busybox "$1/bin/$applet"; done
 }
 
+# add_modules NAME…: copies them and what they need to $root; prints their paths there, in the order to load them in.
+add_modules() {
+    module_order "$@" | awk '!seen[$0]++' | while read -r module; do
+        cp "$module" "$root/lib/modules/"
+        printf '/lib/modules/%s\n' "$(basename "$module")"
+    done
+}
+
 make_dom0_image() { # TOOLS OUT
-    local tools=$1 out=$2 root module
+    local tools=$1 out=$2 root
     root=$(mktemp -d "$CACHE/dom0.XXXXXX")
     mkdir -p "$root"/{bin,sbin,lib64,lib,proc,sys,dev,run,tmp,root,out,guests,etc/xen,usr/bin,usr/sbin,usr/lib/xen,usr/local/bin,var/lib/xen,var/log}
     ln -s /run "$root/var/run"
@@ -105,10 +152,10 @@ make_dom0_image() { # TOOLS OUT
     : >"$root/etc/xen/xl.conf"
     copy_libraries "$root"
     mkdir -p "$root/lib/modules"
-    module_order $DOM0_MODULES | awk '!seen[$0]++' | while read -r module; do
-        cp "$module" "$root/lib/modules/"
-        printf '/lib/modules/%s\n' "$(basename "$module")"
-    done >"$root/etc/modules.order"
+    # shellcheck disable=SC2086
+    add_modules $DOM0_MODULES >"$root/etc/modules.order"
+    # shellcheck disable=SC2086
+    add_modules $DOM0_MODULES_DISK >"$root/etc/modules.disk"
     printf 'root:x:0:0:root:/root:/bin/sh\n' >"$root/etc/passwd"
     printf 'root:x:0:\n' >"$root/etc/group"
     cp "$ROOT/ci/dom0/init" "$root/init"
