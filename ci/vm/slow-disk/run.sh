@@ -1,0 +1,53 @@
+#!/bin/sh
+# A disk that is too slow for a log holds up the guest whose log it is, and status says so, but no other guest; nothing is lost.
+# The guest is GRUB, which never sleeps. Control: with its log in memory it is not held up.
+# rig: --smp 2 --timeout 400 --disk 16,16
+. /rig/lib.sh
+
+number() { xenlr status --json "$1" | sed -n "s/.*\"$2\": *\([0-9]*\).*/\1/p" | head -n 1; }
+full() { xenlr status "$1" | grep -q '^state  *ring full'; }
+# to_prompt NAME: starts it and waits until it can be typed to.
+to_prompt() {
+    guest "$1" /guests/grub.xen 'memory=64' 'xenlr="record,buffer_kb=16"'
+    wait_console "$1" 'grub>' 120
+}
+# paused NAME: for how many milliseconds of five seconds it waits for room in its ring.
+paused() {
+    local before
+    before=$(number "$1" paused_ns)
+    sleep 5
+    echo $((($(number "$1" paused_ns) - before) / 1000000))
+}
+# The kernel's image, which would have to get through to the disk first, is left out of the log.
+daemon() { # DIR
+    LOGS=$1
+    xenlr daemon --dir "$1" --max-image 0 --interval 1 >/out/daemon.log 2>&1 &
+    reader=$!
+}
+halt() { # NAME
+    type_line "$1" halt
+    wait_log "$1" 120
+}
+
+mkdir /memory
+daemon /memory
+to_prompt fast
+fast=$(paused fast)
+halt fast
+verify 'with its log in memory' "$log" --kernel /guests/grub.xen
+kill $reader
+
+daemon /disk
+to_prompt slow
+wait_until 60 full slow || fail "it does not wait for the disk: $(xenlr status slow)"
+note "it waits for the disk: $(xenlr status slow | grep -E '^(state|sync|ring|paused)' | tr -s ' \n' ' ')"
+guest free /guests/minios 'cmdline="compute n=2"' 'memory=8'
+wait_console free '^compute: n=2' 60
+wait_end free
+wait_until 10 full slow || fail "the other guest ran when this one no longer waited: $(xenlr status slow)"
+slow=$(paused slow)
+note "of 5 s it was paused for $slow ms; with its log in memory, for $fast ms"
+[ "$slow" -gt $((2 * fast)) ] || fail "it was not paused for longer than the control"
+halt slow
+verify 'with its log on the slow disk' "$log" --kernel /guests/grub.xen
+no_faults
