@@ -1,6 +1,6 @@
 #!/bin/sh
 # Whatever happens to a logged domain, its log says how it ended, and nothing of it stays in Xen: destroyed, rebooted, renamed,
-# paused, with its tools killed, created and destroyed over and over. Control: a domain that is still there shows as missing memory.
+# paused, one of eight, with its tools killed, created and destroyed over and over. Control: a domain that is still there shows as missing memory.
 # rig: --smp 2 --timeout 900
 # usage: run.sh [CYCLES]
 . /rig/lib.sh
@@ -59,6 +59,23 @@ xl unpause newname
 wait_log renamed 120
 all_gone
 verify renamed "$log"
+
+# ---- eight at once ----------------------------------------------------------------------------------------------------
+
+PAUSED=1
+for i in 1 2 3 4 5 6 7 8; do record eight$i "torture 3$i steps=400"; done
+unset PAUSED
+expect "domains that are recorded" 8 "$(xenlr status | grep -c ' record ')"
+begin=''
+for i in 1 2 3 4 5 6 7 8; do
+    xl unpause eight$i &
+    begin="$begin $!"
+done
+# shellcheck disable=SC2086  # a list
+wait $begin
+for i in 1 2 3 4 5 6 7 8; do wait_log eight$i 120; done
+all_gone
+for i in 1 2 3 4 5 6 7 8; do verify "eight$i" "$(log_of eight$i)"; done
 
 # ---- tools killed in the middle of a create ---------------------------------------------------------------------------
 
