@@ -27,7 +27,8 @@ usage: ./build.sh VERB [OPTION…]
   demo                records a guest, replays it, compares (KERNEL=FILE: an upstream Mini-OS)
   test [NAME…]        every check, or only those named; the last line counts them
   bench [--short] [PART…]  what recording and replaying cost → docs/benchmarks.md (--list: the parts)
-  soak [boots|replays|hostile]  the long runs: many boots, many replays (100,000,000 sync points), hostile guests and readers
+  soak [PART [ARG…]]… the long runs: boots, replays (100,000,000 sync points), kills, cycles, hostile, fuzz; see ci/soak
+  nightly [PART…]     what is too long for each change: debug and UBSAN builds, CONFIG_XENLR=n, each patch; see ci/nightly
   patches [TREE]      writes xen-patches/ anew from the commits on top of "base" in the git tree TREE
   clean [--all]       removes target/; with --all the cache too
 
@@ -122,6 +123,7 @@ verb_test() {
 verb_demo() { verb_image && exec "$ROOT/ci/demo" "$@"; }
 verb_bench() { verb_image && exec "$ROOT/ci/bench/run" "$@"; }
 verb_soak() { verb_image && exec "$ROOT/ci/soak" "$@"; }
+verb_nightly() { verb_image && exec "$ROOT/ci/nightly" "$@"; }
 
 verb_clean() {
     rm -rf "$TARGET"
@@ -133,7 +135,7 @@ main() {
     [ -n "$verb" ] || { usage; return 0; }
     shift
     case $verb in
-    deps | xen | tools | cli | guest | image | demo | test | bench | soak | patches | clean) "verb_$verb" "$@" ;;
+    deps | xen | tools | cli | guest | image | demo | test | bench | soak | nightly | patches | clean) "verb_$verb" "$@" ;;
     -h | --help | help) usage ;;
     *) usage >&2; die "unknown verb $verb" ;;
     esac

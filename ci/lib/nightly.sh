@@ -1,0 +1,138 @@
+# The parts of ci/nightly, each run in a shell of its own with errexit; the last line that one prints is its result.
+# shellcheck shell=bash
+
+NIGHTLY=$TARGET/nightly
+
+# ---- the patched hypervisor in other configurations -----------------------------------------------------------------------
+
+# warnings LOG: the lines of a build log that warn, whoever wrote them (gcc, ld, rustc, Kconfig).
+warnings() { grep -iE '(^|[^a-z0-9_/.-])warning(:|\[)' "$1"; }
+
+# reports CONSOLE: what UBSAN found.
+reports() { grep -a 'UBSAN:' "$1"; }
+
+# no_lines FINDER FILE CONTROL: fails where the finder finds a line in the file, or does not find the control behind it.
+no_lines() {
+    if "$1" "$2"; then
+        echo "that is in $2"
+        return 1
+    fi
+    { cat "$2"; printf '%s\n' "$3"; } >"$NIGHTLY/control"
+    "$1" "$NIGHTLY/control" >/dev/null || { echo "control: $1 does not find '$3'"; return 1; }
+    rm "$NIGHTLY/control"
+}
+
+# fresh_xen NAME OPTION=VALUE…: the patched hypervisor, built from a clean tree so that the log has every warning
+# → $NIGHTLY/NAME.xen, NAME.symbols; the log is NAME.log.
+fresh_xen() {
+    source_commit xenlr
+    find_rust
+    with_lock nightly-fresh fresh_xen_in "$@"
+    no_lines warnings "$NIGHTLY/$1.log" 'common/xenlr.c:1:2: warning: unused variable'
+}
+
+fresh_xen_in() {
+    local name=$1 tree
+    shift
+    tree=$(with_lock xen-repo worktree nightly-fresh "$XEN_COMMIT")
+    # Cargo repeats the warnings of what it has built already.
+    xen_git "$tree" clean -fdxq -e xen/arch/x86/xenlr/target
+    quietly "$NIGHTLY/$name.log" make_hypervisor "$tree" "$@" || return
+    cp "$tree/xen/xen" "$NIGHTLY/$name.xen"
+    nm "$tree/xen/xen-syms" >"$NIGHTLY/$name.symbols"
+}
+
+# boot NAME WHAT: boots it for ci/dom0/nightly WHAT; Xen's console is NAME.console then.
+boot() {
+    local status=0 console
+    XENLR_XEN=$NIGHTLY/$1.xen "${RIG:-$ROOT/ci/rig}" --smp 2 --timeout 400 --out "$NIGHTLY/out" "$ROOT/ci/dom0/nightly" "$2" \
+        >"$NIGHTLY/$1.rig" 2>&1 || status=$?
+    cat "$NIGHTLY/$1.rig"
+    console=$(sed -n 's/.*console in //p' "$NIGHTLY/$1.rig" | head -n 1)
+    cp "$console" "$NIGHTLY/$1.console"
+    return $status
+}
+
+# tells NAME PATTERN: its console has a line like this.
+tells() { grep -aqE "$2" "$NIGHTLY/$1.console" || { echo "Xen's console has no '$2'"; return 1; }; }
+
+part_debug() {
+    fresh_xen debug CONFIG_DEBUG=y
+    boot debug logs
+    tells debug 'Xen version .* debug=y'
+    echo "no warning, a guest recorded and replayed equal"
+}
+
+part_ubsan() {
+    fresh_xen ubsan CONFIG_DEBUG=y CONFIG_UBSAN=y
+    grep -q '__ubsan_handle' "$NIGHTLY/ubsan.symbols" || { echo "this hypervisor has no UBSAN"; return 1; }
+    boot ubsan logs
+    no_lines reports "$NIGHTLY/ubsan.console" '(XEN) UBSAN: Undefined behaviour in common/xenlr.c:1:2'
+    echo "no warning, no report, a guest recorded and replayed equal"
+}
+
+part_without() {
+    fresh_xen without CONFIG_XENLR=n
+    ! grep -iE 'xenlr|hvlog' "$NIGHTLY/without.symbols" || { echo "these symbols are left"; return 1; }
+    boot without refuses
+    echo "no warning, nothing of XenLR in it, an ordinary guest ran, a logged one was refused"
+}
+
+# ---- the series, patch by patch -------------------------------------------------------------------------------------------
+
+# built KEY COMMAND…: runs the command unless it succeeded before with this key.
+built() {
+    local stamp=$CACHE/built/$1
+    shift
+    [ ! -e "$stamp" ] || { touch "$stamp"; return 0; }
+    "$@" || return
+    mkdir -p "$CACHE/built"
+    find "$CACHE/built" -type f -mtime +60 -delete
+    touch "$stamp"
+}
+
+# build_patch NAME COMMIT: the hypervisor as of this patch, and from the toolstack's patches (05) on the tools.
+build_patch() {
+    local name=$1 commit=$2 kind=stock key
+    # Before the patch that offers CONFIG_XENLR nothing of Rust is linked.
+    ! xen_git "$XEN_REPO" show "$commit:xen/arch/x86/Kconfig" | grep "^config XENLR" >/dev/null || kind=xenlr
+    key=$(hash_of "$(tree_key "$commit" xen Config.mk config scripts version.sh)" "$(hypervisor_inputs $kind)" \
+        "$(declare -f configure_hypervisor make_hypervisor)")
+    built "$key" build_part "$name" "$commit" hypervisor || return
+    [[ $name = 05* ]] || return 0
+    key=$(hash_of "$(tree_key "$commit" "${TOOLS_INPUTS[@]}")" "$(gcc -dumpfullversion)" "$(declare -f make_tools)")
+    built "$key" build_part "$name" "$commit" tools
+}
+
+build_part() { # NAME COMMIT hypervisor|tools
+    local tree
+    tree=$(with_lock xen-repo worktree nightly-series "$2") || return
+    case $3 in
+    hypervisor) quietly "$NIGHTLY/$1.$3.log" make_hypervisor "$tree" ;;
+    tools) quietly "$NIGHTLY/$1.$3.log" make_tools "$tree" "$NIGHTLY/tools" ;;
+    esac
+}
+
+build_series() {
+    local name commit number=0 commits bad=()
+    mapfile -t commits < <(xen_git "$XEN_REPO" rev-list --reverse "base..$XEN_COMMIT")
+    for name in $(series); do
+        commit=${commits[number]} number=$((number + 1))
+        if build_patch "$name" "$commit"; then
+            echo "$(date +%H:%M:%S) $name builds"
+        else
+            bad+=("$name")
+            echo "$(date +%H:%M:%S) $name does NOT build"
+        fi
+    done
+    rm -rf "$NIGHTLY/tools"
+    echo "${#bad[@]} of $number patches do not build: ${bad[*]}"
+    [ ${#bad[@]} = 0 ]
+}
+
+part_series() {
+    source_commit xenlr
+    find_rust
+    with_lock nightly-series build_series
+    echo "each of $(series | wc -l) patches builds on top of those before it"
+}
