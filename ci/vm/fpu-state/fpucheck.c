@@ -1,6 +1,6 @@
 /*
  * Holds a pattern of its own in xmm0 to xmm15 across computation and system calls, and counts how often it changed.
- * Usage: fpucheck SECONDS; exit status 1 when a register changed.
+ * Usage: fpucheck SECONDS [first]; exit status 1 when a register changed. With "first" it ends with the first change.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -20,15 +20,15 @@ int main(int argc, char **argv)
     long rounds = 0, changed = 0;
     time_t end;
 
-    if (argc != 2) {
-        fprintf(stderr, "usage: fpucheck SECONDS\n");
+    if (argc != 2 && argc != 3) {
+        fprintf(stderr, "usage: fpucheck SECONDS [first]\n");
         return 2;
     }
     end = time(NULL) + atoi(argv[1]);
     for (int i = 0; i < 32; i++)
         before[i] = seed + i;
 
-    while (time(NULL) < end) {
+    while (time(NULL) < end && !(argc == 3 && changed)) {
         long spins = 20000;
 
         asm volatile(ALL(LOAD)

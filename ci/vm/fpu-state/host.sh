@@ -12,7 +12,8 @@ echo "eager, as the rig boots:"
 "$RIG" --timeout 150 --overlay "$overlay" "$here/dom0.sh"
 echo "control, lazy:"
 status=0
-"$RIG" --timeout 150 --overlay "$overlay" --xen-args spec-ctrl=no-eager-fpu "$here/dom0.sh" | tee "$XENLR_RIG_OUT.lazy" || status=$?
+# A program that loses its registers may as well hang: what was found by then counts.
+"$RIG" --timeout 120 --overlay "$overlay" --xen-args spec-ctrl=no-eager-fpu "$here/dom0.sh" first | tee "$XENLR_RIG_OUT.lazy" || status=$?
 # What loses its registers may be any program of dom0, xl among them; all that counts as found.
 lost=$(grep -cE '[1-9][0-9]* with changed registers|segfault|general protection|traps:|Segmentation fault' "$XENLR_RIG_OUT.lazy") || lost=0
 [ "$lost" != 0 ] || [ "$status" = 1 ] ||
