@@ -99,6 +99,11 @@ impl Line {
         self.to_ns.apply(ticks)
     }
 
+    /// How many ticks so many nanoseconds take.
+    pub const fn distance_ticks(&self, ns: u64) -> u64 {
+        self.to_ticks.apply(ns)
+    }
+
     /// The TSC at a system time in nanoseconds.
     pub const fn ticks(&self, system_time: u64) -> u64 {
         self.to_ticks

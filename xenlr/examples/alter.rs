@@ -116,14 +116,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let images: Vec<_> = images.iter().map(|(i, b)| (*i, b.as_slice())).collect();
     let mut writer = LogWriter::create(Path::new(output), &header, &images)?;
     let (mut decoder, mut encoder) = (Decoder::new(), Encoder::new());
-    let (mut seen, mut hit) = (0, None);
+    let (mut seen, mut hit, mut last_commit) = (0, None, None);
     while let Some(chunk) = reader.next_chunk()? {
         let mut rest = chunk.wire;
         let mut wire = Vec::new();
         while let Ok((length, item)) = decoder.decode(rest) {
             rest = rest.get(length..).unwrap_or_default();
             let is_meant = match what.as_str() {
-                "witness" => item.record.is_commit(),
+                // Commits of one sync point share the first one's witness.
+                "witness" => {
+                    item.record.is_commit() && last_commit.replace(item.sync) != Some(item.sync)
+                }
                 "drop" => true,
                 kind => kind == item.record.kind_name(),
             };
