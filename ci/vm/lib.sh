@@ -176,9 +176,11 @@ typed() { printf '%b' "$(xenlr dump --json "$1" | grep '"kind":"console_in"' | f
 
 # verify WHAT LOG [OPTION…]: the log replays equal.
 verify() {
-    local what=$1 status=0
+    local what=$1 status=0 said
+    said=$(mktemp)
     shift
-    xenlr verify "$@" >/tmp/verify.$$ 2>&1 || status=$?
-    note "$what: $(grep -v '^ *$' /tmp/verify.$$ | tail -n 1)"
-    [ $status = 0 ] || { cat /tmp/verify.$$; xl dmesg | tail -n 5; fail "verify of $what: status $status"; }
+    xenlr verify "$@" >"$said" 2>&1 || status=$?
+    note "$what: $(grep -v '^ *$' "$said" | tail -n 1)"
+    [ $status = 0 ] || { cat "$said"; xl dmesg | tail -n 5; fail "verify of $what: status $status"; }
+    rm "$said"
 }
