@@ -14,8 +14,9 @@ build_instruments() {
 
 # use_xen VARIANT: what `boot` boots from now on, "xenlr" or "stock".
 use_xen() {
-    local tools
+    local tools headers
     variant=$1
+    headers=$CACHE/xen/tools-$variant/tools/include
     unset XENLR_XEN XENLR_TOOLS
     if [ "$variant" = stock ]; then
         build_xen stock
@@ -30,9 +31,20 @@ use_xen() {
     mkdir -p "$overlay/usr/local/bin" "$overlay/bench"
     cp "$ROOT/ci/bench/dom0/lib.sh" "$overlay/bench/"
     cp "$TARGET/bench/mark" "$overlay/usr/local/bin/"
-    # Built against the tools that it runs with: the interface of Xen's tools differs.
-    gcc -O1 -Wall -I"$CACHE/xen/tools-$variant/tools/include" -L"$tools/usr/lib" -Wl,-rpath-link,"$tools/usr/lib" \
+    # Built against the tools that it runs with: the interface of Xen's tools differs. They do not install Xen's own headers.
+    [ -e "$headers/xen/xen.h" ] || make_headers
+    gcc -O1 -Wall -I"$tools/usr/include" -I"$headers" -L"$tools/usr/lib" -Wl,-rpath-link,"$tools/usr/lib" \
         -o "$overlay/usr/local/bin/domfacts" "$ROOT/ci/bench/tools/domfacts.c" -lxenctrl
+}
+
+# make_headers: builds the tools once more where the cache has kept nothing but what was installed of them.
+make_headers() {
+    local tree scratch
+    source_commit "$variant"
+    tree=$(with_lock xen-repo worktree "tools-$variant" "$XEN_COMMIT")
+    scratch=$(mktemp -d)
+    with_lock "tools-$variant" quietly "$CACHE/logs/headers-$variant.log" make_tools "$tree" "$scratch"
+    rm -rf "$scratch"
 }
 
 # boot NAME RIG-OPTION… -- SCRIPT [ARGUMENT…]: runs ci/bench/dom0/SCRIPT in the rig. Its output goes to $BENCH/$PART-NAME.log,
