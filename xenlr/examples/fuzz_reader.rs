@@ -114,7 +114,7 @@ impl Tally {
                 if !EXPECTED.contains(&errno) {
                     self.strange += 1;
                 }
-                format!("{errno:?}")
+                format!("error {}", errno.raw_os_error())
             }
             Err(None) => "no error number".to_owned(),
         };

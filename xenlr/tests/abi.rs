@@ -198,7 +198,6 @@ fn numbers(t: &mut Table) {
     t.number("XEN_SYSCTL_INTERFACE_VERSION", SYSCTL_INTERFACE_VERSION);
     t.number("__HYPERVISOR_memory_op", HYPERVISOR_MEMORY_OP);
     t.number("XENMEM_acquire_resource", XENMEM_ACQUIRE_RESOURCE);
-    t.number("MEMOP_EXTENT_SHIFT", MEMOP_EXTENT_SHIFT);
     t.number("__HYPERVISOR_xen_version", HYPERVISOR_XEN_VERSION);
     t.number("__HYPERVISOR_sysctl", HYPERVISOR_SYSCTL);
     t.number("__HYPERVISOR_domctl", HYPERVISOR_DOMCTL);

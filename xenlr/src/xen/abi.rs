@@ -42,8 +42,6 @@ pub const DOMINF_SHUTDOWN: u32 = 1 << 2;
 pub const DOMINF_PAUSED: u32 = 1 << 3;
 
 pub const XENMEM_ACQUIRE_RESOURCE: u64 = 28;
-/// The command of a memory operation is below this bit, what was done of it above.
-pub const MEMOP_EXTENT_SHIFT: u32 = 6;
 pub const RESOURCE_XENLR_RING: u32 = 3;
 pub const DOMID_SELF: u32 = 0x7ff0;
 

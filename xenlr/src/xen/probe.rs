@@ -11,6 +11,10 @@ use super::abi::{self, DomctlUnion, MemAcquireResource, XenlrOp, XenlrStatus};
 use super::privcmd::{BUFFER_BYTES, Mapping};
 use super::{SECOND, Xen};
 
+/// Above this bit of a memory operation's command Xen keeps what it has done of it, when it is to
+/// go on later. Private to Xen (`xen/hypercall.h`); no caller sets it.
+const MEMOP_EXTENT_SHIFT: u32 = 6;
+
 /// Where Xen is told to put its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -110,7 +114,7 @@ impl Xen {
             },
         );
         let command =
-            abi::XENMEM_ACQUIRE_RESOURCE | u64::from(call.start_extent) << abi::MEMOP_EXTENT_SHIFT;
+            abi::XENMEM_ACQUIRE_RESOURCE | u64::from(call.start_extent) << MEMOP_EXTENT_SHIFT;
         let arg = [command, buffer.address(0), 0, 0, 0];
         self.privcmd.hypercall(abi::HYPERVISOR_MEMORY_OP, arg)
     }
