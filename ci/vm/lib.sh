@@ -101,7 +101,9 @@ no_faults() {
     [ -z "$faults" ] || fail "faults in dom0: $faults"
 }
 
-# xen_is_well: Xen may complain of guests and of dom0, but not of itself. What it said is gone from its own buffer afterwards.
+# xen_is_well: Xen may complain of guests and of dom0, but not of itself. What it said is gone from its own buffer afterwards; what it
+# said of the machine while it booted is not looked at, if xen_has_booted comes first.
+xen_has_booted() { xl dmesg -c >/dev/null; }
 xen_is_well() {
     xl dmesg -c >>/tmp/xen-dmesg
     ! grep -nE 'Xen BUG|Assertion|Panic on CPU|FATAL|DOUBLE FAULT|Xen call trace|Xen WARN' /tmp/xen-dmesg ||

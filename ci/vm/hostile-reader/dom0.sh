@@ -3,6 +3,7 @@
 . /rig/lib.sh
 
 calls=${1:-20000} rounds=${2:-2} seed=${3:-1}
+xen_has_booted
 start_daemon
 
 record() { logged "$1" /guests/minios "cmdline=\"$2\"" 'memory=8'; }

@@ -7,6 +7,7 @@
 . /rig/lib.sh
 
 rounds=${1:-1} guests=${2:-5} steps=${3:-700} seed=${4:-1}
+xen_has_booted
 start_daemon
 equal=0 bad=0 sync_points=0
 worse() { echo "FAIL: $*"; bad=$((bad + 1)); }
