@@ -87,6 +87,9 @@ count() { sed -n "s/^$1 \([0-9]*\)$/\1/p" /out/calls | awk '{ sum += $1 } END { 
 awk '!/^calls:/ { n = $NF; sub(/ [0-9]*$/, ""); sum[$0] += n } END { for (what in sum) print "    " what ", " sum[what] }' /out/calls | sort
 for what in status stop bind kick until release acquire map; do
     [ "$(count "$what: ok")" -gt 0 ] || fail "control: no $what succeeded"
+    [ "$(count "$what: error 3")" -gt 0 ] || fail "control: no $what was for a domain that is not there"
+done
+for what in stop bind until release acquire map; do
     [ "$(count "$what: error 22")" -gt 0 ] || fail "control: no $what was invalid"
 done
 for what in 'record running' 'record waiting' 'record ended' 'record released' 'replay paused' dying; do
