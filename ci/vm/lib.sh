@@ -176,6 +176,9 @@ field() { sed -n "s/.*\"$1\":\"\{0,1\}\([^\",}]*\).*/\1/p"; }
 # typed LOG: what was typed, as the records of the log have it, in order; carriage returns are shown as line ends.
 typed() { printf '%b' "$(xenlr dump --json "$1" | grep '"kind":"console_in"' | field bytes | tr -d '\n' | sed 's/../\\x&/g')" | tr '\r' '\n'; }
 
+# equal_points: the sync points that verify counted, of what it said (on the standard input).
+equal_points() { sed -n 's/.*equal: \([0-9]*\) sync points.*/\1/p'; }
+
 # verify WHAT LOG [OPTION…]: the log replays equal.
 verify() {
     local what=$1 status=0 said

@@ -22,13 +22,14 @@ replay() { # NAME
     [ "$(sed -n 's/^records *//p' /tmp/info)" = "$records" ] || worse "$1: $records records dumped, but info has $(grep ^records /tmp/info)"
     reason=$(end_of "$log" reason)
     [ "$reason" = shutdown ] || worse "$1 did not get to its end: $reason, $(console "$1" | tail -n 3)"
-    if (verify "$1" "$log" --name "r-$1"); then
+    if said=$(verify "$1" "$log" --name "r-$1"); then
         equal=$((equal + 1))
-        sync_points=$((sync_points + $(sed -n 's/.*equal: \([0-9]*\) sync points.*/\1/p' /tmp/verify.$$)))
+        sync_points=$((sync_points + $(echo "$said" | equal_points)))
     else
         bad=$((bad + 1))
         cp "$log" /out/
     fi
+    echo "$said"
 }
 
 for round in $(seq "$rounds"); do

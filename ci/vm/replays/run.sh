@@ -16,7 +16,7 @@ replay() {
     local log said
     log=$(log_of "$1")
     if said=$(verify "$1" "$log" --name "r-$1"); then
-        echo "equal $(echo "$said" | sed -n 's/.*equal: \([0-9]*\) sync points.*/\1/p')"
+        echo "equal $(echo "$said" | equal_points)"
     else
         echo "not 0"
         cp "$log" /out/
