@@ -131,17 +131,22 @@ fn control_the_bits_set_and_taken_without_an_ordering() {
 fn what_does_not_fit_is_taken_next() {
     model(|| {
         let shared = Shared::new();
-        (0..65).for_each(|port| shared.send(port));
+        // In two words.
+        let (first, last) = (
+            64 - super::MAX_PORTS as u16 / 2,
+            64 + super::MAX_PORTS as u16 / 2,
+        );
+        (first..=last).for_each(|port| shared.send(u32::from(port)));
         let sender = {
             let shared = shared.clone();
-            thread::spawn(move || shared.send(65))
+            thread::spawn(move || shared.send(u32::from(last) + 1))
         };
         let mut taken = Vec::new();
         shared.commit(&mut taken, true);
         sender.join().unwrap();
         shared.commit(&mut taken, true);
         taken.sort_unstable();
-        assert_eq!(taken, (0..66).collect::<Vec<u16>>());
+        assert_eq!(taken, (first..=last + 1).collect::<Vec<u16>>());
     });
 }
 
