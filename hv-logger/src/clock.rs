@@ -49,9 +49,9 @@ impl Clock {
         }
     }
 
-    /// Whether values may be expected ones.
+    /// Whether values may be expected ones: not before a time page has told how long a tick is.
     pub const fn is_bounded(&self) -> bool {
-        self.bound_ns != 0
+        self.bound_ns != 0 && self.step != 0
     }
 
     /// The guest set its timer (or stopped it, with 0), whose event comes through `port`.
@@ -179,6 +179,19 @@ mod tests {
         assert!(read(&mut clock, live).0 < live);
         clock.observe_tsc(live + 50);
         assert!(read(&mut clock, live + 300).0 > live + 50);
+    }
+
+    #[test]
+    fn nothing_is_expected_before_the_first_time_page() {
+        let mut clock = Clock::new(1_000_000);
+        assert!(!clock.is_bounded());
+        clock.observe_page(&TimeInfo {
+            tsc_to_system_mul: 0,
+            ..PAGE
+        });
+        assert!(!clock.is_bounded());
+        clock.observe_page(&PAGE);
+        assert!(clock.is_bounded());
     }
 
     #[test]
