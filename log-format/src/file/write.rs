@@ -269,17 +269,17 @@ impl LogWriter {
 
     /// Writes wire bytes in the form that is smallest.
     fn write_chunk(&mut self, wire: &[u8]) -> Result<(), LogError> {
-        if let Some(packed) = pack::pack(self.history.bytes(), wire)
-            && packed.len() < wire.len()
-        {
-            let most = packed.len();
-            return match self.model_chunk(wire, most) {
-                Some((modeled, model)) => self.write_modeled(&modeled, model),
-                None => self.write_frame(Marker::Packed, &packed),
-            };
+        let packed =
+            pack::pack(self.history.bytes(), wire).filter(|packed| packed.len() < wire.len());
+        let most = packed.as_ref().map_or(wire.len(), Vec::len);
+        if let Some((modeled, model)) = self.model_chunk(wire, most) {
+            self.write_frame(Marker::Modeled, &modeled)?;
+            // Only now: an append that failed may be tried again.
+            self.model = model;
+            return Ok(());
         }
-        match self.model_chunk(wire, wire.len()) {
-            Some((modeled, model)) => self.write_modeled(&modeled, model),
+        match packed {
+            Some(packed) => self.write_frame(Marker::Packed, &packed),
             None => self.write_frame(Marker::Raw, wire),
         }
     }
@@ -292,13 +292,6 @@ impl LogWriter {
         let mut model = self.model.clone();
         let modeled = model.pack(self.decoder, wire)?;
         (modeled.len() < most).then_some((modeled, model))
-    }
-
-    /// The model goes on only once the chunk is written: an append may be tried again.
-    fn write_modeled(&mut self, modeled: &[u8], model: Model) -> Result<(), LogError> {
-        self.write_frame(Marker::Modeled, modeled)?;
-        self.model = model;
-        Ok(())
     }
 
     fn write_frame(&mut self, marker: Marker, payload: &[u8]) -> Result<(), LogError> {
