@@ -48,7 +48,8 @@ pub fn now() -> u64 {
         let shift = page.tsc_shift.load(Relaxed);
         let tsc = tsc();
         if version & 1 == 0 && version == page.version.load(Acquire) {
-            return base + scale(tsc.saturating_sub(stamp), mul, shift);
+            // The stamp of a page from before the domain's TSC was 0 is negative.
+            return base + scale(tsc.wrapping_sub(stamp), mul, shift);
         }
     }
 }

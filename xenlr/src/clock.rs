@@ -43,7 +43,9 @@ impl Clock {
 /// The system time that a guest computes from its time page for a TSC value; the rule is that of
 /// `struct vcpu_time_info` in Xen's public `xen.h`.
 pub fn system_time_ns(page: &TimeInfo, tsc: u64) -> u64 {
-    let ticks = tsc.saturating_sub(page.tsc_timestamp);
+    // A stamp from before the domain's TSC was 0 is negative.
+    let ticks = tsc.wrapping_sub(page.tsc_timestamp);
+    let ticks = if ticks > i64::MAX as u64 { 0 } else { ticks };
     let shift = u32::from(page.tsc_shift.unsigned_abs());
     let scaled = if page.tsc_shift < 0 {
         ticks.checked_shr(shift).unwrap_or(0)
