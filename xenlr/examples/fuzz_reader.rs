@@ -8,6 +8,9 @@
 //! `fuzz_reader ring SEED DOMID WRITES` writes random values to the ring's header and data area,
 //! at random times, until so many are written or the log has ended. Prints the state at the end.
 //!
+//! `fuzz_reader hold DOMID` maps the ring, says so, and keeps it until it is killed: a domain that
+//! is destroyed meanwhile goes on dying.
+//!
 //! Exit status 1: Xen answered with an error that these calls cannot have.
 
 use std::collections::BTreeMap;
@@ -331,13 +334,27 @@ fn offset(random: &mut Random) -> usize {
     usize::try_from(at).unwrap_or(0)
 }
 
+/// Maps a domain's whole ring: its size is that of the header while that is still sane, a page more
+/// than the data area.
+fn whole_ring(xen: &Xen, domid: u16) -> Result<Pages, Box<dyn Error>> {
+    let page_bytes = log_format::ring::PAGE_BYTES as u64;
+    let frames = 1 + xen.domain(domid).ring()?.size_bytes() / page_bytes;
+    Ok(xen.probe_map(domid, 0, 0, frames)?)
+}
+
+fn hold(domid: u16) -> Result<bool, Box<dyn Error>> {
+    let xen = Xen::open()?;
+    let _pages = whole_ring(&xen, domid)?;
+    println!("hold: domain {domid}");
+    loop {
+        std::thread::park();
+    }
+}
+
 fn ring(seed: u64, domid: u16, writes: u64) -> Result<bool, Box<dyn Error>> {
     let xen = Xen::open()?;
     let mut random = Random::new(seed);
-    let page_bytes = log_format::ring::PAGE_BYTES as u64;
-    // Its size, from the header while that is still sane: a page more than the data area.
-    let frames = 1 + xen.domain(domid).ring()?.size_bytes() / page_bytes;
-    let pages = xen.probe_map(domid, 0, 0, frames)?;
+    let pages = whole_ring(&xen, domid)?;
     let mut written = 0;
     let mut state = "gone";
     while written < writes {
@@ -385,9 +402,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             calls(seed.parse()?, count.parse()?, spared)?
         }
         ["ring", seed, domid, writes] => ring(seed.parse()?, domid.parse()?, writes.parse()?)?,
+        ["hold", domid] => hold(domid.parse()?)?,
         _ => {
             return Err(
-                "usage: fuzz_reader calls SEED CALLS [SPARED…] | ring SEED DOMID WRITES".into(),
+                "usage: fuzz_reader calls SEED CALLS [SPARED…] | ring SEED DOMID WRITES | hold DOMID"
+                    .into(),
             );
         }
     };

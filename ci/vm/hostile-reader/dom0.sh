@@ -19,6 +19,7 @@ domains() { xl list | sed 1d | wc -l; }
 only_bystanders() { [ "$(domains)" = 3 ]; }
 destroy() { xl destroy "$1" 2>/dev/null; }
 state() { xenlr status "$1" | sed -n 's/^state  *//p'; }
+held() { grep -q '^hold: domain' /tmp/hold; }
 waits() { [ "$(state "$1")" = 'no reader yet' ]; }
 
 # ---- those that are to notice nothing ---------------------------------------------------------------------------------
@@ -61,11 +62,17 @@ for round in $(seq "$rounds"); do
     # A domain in each state. The first calls may change it: hence several rounds.
     record ended 'talk seconds=100000'
     record running "torture $round steps=100000"
+    record dying 'talk seconds=100000'
     xenlr stop ended >/dev/null || fail "xenlr stop: $?"
     xenlr replay -q "$other" --name paused --until 20 >/dev/null || fail "replay --until: $?"
     kill -STOP "$(cat /run/xenlr-daemon.pid)"
     record waiting 'talk seconds=100000'
     wait_until 30 waits waiting || fail "waiting: $(state waiting)"
+    # Who keeps its ring mapped keeps it dying.
+    /fuzz_reader hold "$(domid dying)" >/tmp/hold 2>&1 &
+    holding=$!
+    wait_until 30 held || fail "fuzz_reader hold: $(cat /tmp/hold)"
+    destroy dying
     rm -f /tmp/enough
     churn &
     churning=$!
@@ -78,6 +85,7 @@ for round in $(seq "$rounds"); do
     note "$(tail -n 1 /tmp/calls)"
     touch /tmp/enough
     wait $churning
+    kill $holding
     for name in waiting ended running paused; do destroy $name; done
     xen_is_well
     seed=$((seed + 1))
