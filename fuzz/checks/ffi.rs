@@ -95,10 +95,6 @@ fn now() -> u64 {
 // be what C relies on.
 
 #[unsafe(no_mangle)]
-extern "C" fn xenlr_now_ns() -> u64 {
-    now()
-}
-#[unsafe(no_mangle)]
 extern "C" fn xenlr_notify(_: *mut Domain) {}
 #[unsafe(no_mangle)]
 extern "C" fn xenlr_report_delay(_: *mut Domain, _: u64) {}
@@ -261,6 +257,7 @@ impl Machine {
                 } else {
                     0
                 },
+                1 << 20,
             );
         }
         machine
@@ -311,8 +308,9 @@ impl Machine {
             } else if self.gate.committed != self.gate.sync {
                 let registers = self.registers();
                 // SAFETY: as above; the domain is not looked at.
-                let code =
-                    unsafe { ffi::hvlog_commit(self.log, core::ptr::null_mut(), &registers) };
+                let code = unsafe {
+                    ffi::hvlog_commit(self.log, core::ptr::null_mut(), &registers, now())
+                };
                 if code != HVLOG_DONE {
                     return self.stand_still(code);
                 }
@@ -394,10 +392,10 @@ impl Machine {
                 assert!(buffer[usize::from(len)..].iter().all(|&byte| byte == 0x55));
             }
             Op::Stage => {
-                let port = u16::from_le_bytes(script.take()?).into();
+                let port: u32 = u16::from_le_bytes(script.take()?).into();
                 // SAFETY: as above.
                 unsafe {
-                    ffi::hvlog_stage(self.log, port, now());
+                    ffi::hvlog_stage(self.log, port, port & 1 != 0, now());
                     assert!(ffi::hvlog_is_staged(self.log, port) == (port < 4096));
                 }
             }

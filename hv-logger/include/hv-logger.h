@@ -293,9 +293,9 @@ struct hvlog_counters
      */
     uint64_t events;
     /*
-     Longest time from an event's arrival to its commit, in nanoseconds.
+     Longest time from arrival to commit of an event, in ticks of the host's TSC.
      */
-    uint64_t max_delay_ns;
+    uint64_t max_delay;
     /*
      Bytes in the ring.
      */
@@ -440,7 +440,8 @@ size_t hvlog_size(void);
 /*
  Makes a logger in `log`, which is zeroed. `header` is the ring's header page and `data` its data area of
  `data_bytes`, a power of two; both zeroed and mapped until the last call. With `time_bound_ns` the TSC that the guest
- gets may be so much behind; 0 for exact values.
+ gets may be so much behind; 0 for exact values. An event that waits for more than `long_delay` ticks of the host's TSC
+ is reported.
  */
 void hvlog_init(struct hvlog *log,
                 struct hvlog_gate *gate,
@@ -449,15 +450,17 @@ void hvlog_init(struct hvlog *log,
                 uint32_t data_bytes,
                 bool replay,
                 bool on_full_stop,
-                uint64_t time_bound_ns);
+                uint64_t time_bound_ns,
+                uint64_t long_delay);
 
 /*
- Stages an event channel that became pending. Any CPU. False: nothing new (or a replay, which
- takes its events from the log).
+ Stages an event channel that became pending at `now`, in ticks of the host's TSC. Any CPU. With
+ `of_backend` there may be something new in a shared ring. False: nothing new.
  */
 bool hvlog_stage(const struct hvlog *log,
                  uint32_t port,
-                 uint64_t now_ns);
+                 bool of_backend,
+                 uint64_t now);
 
 /*
  Notes that `HVLOG_STALE_*` things changed. Any CPU.
@@ -488,10 +491,12 @@ uint32_t hvlog_serve(const struct hvlog *log);
 
 /*
  Commits what is due at this sync point: `HVLOG_DONE` and the guest may run, or another code.
+ `now` is the host's TSC.
  */
 uint32_t hvlog_commit(const struct hvlog *log,
                       struct xenlr *domain,
-                      const struct hvlog_registers *registers);
+                      const struct hvlog_registers *registers,
+                      uint64_t now);
 
 /*
  Takes the digest of the start state.
@@ -577,14 +582,12 @@ uint64_t hvlog_digest_words(uint64_t digest,
 
 /*
  Adds the page `words` (4096 bytes) of kind `HVLOG_PAGE_*`, at `index` in the slice, to a
- digest of memory.
+ digest of memory. A null pointer stands for an ordinary page that is all zero.
  */
 uint64_t hvlog_digest_page(uint64_t digest,
                            uint64_t index,
                            uint32_t kind,
                            const uint64_t *words);
-
-extern uint64_t xenlr_now_ns(void);
 
 extern void xenlr_notify(struct xenlr *domain);
 
@@ -613,7 +616,7 @@ extern void xenlr_sample_ring(struct xenlr *domain,
                               uint32_t ring,
                               struct hvlog_ring_update *update);
 
-extern void xenlr_report_delay(struct xenlr *domain, uint64_t delay_ns);
+extern void xenlr_report_delay(struct xenlr *domain, uint64_t delay);
 
 extern void xenlr_apply_ring(struct xenlr *domain,
                              uint32_t ring,

@@ -141,8 +141,8 @@ pub struct Counters {
     pub bytes: u64,
     /// Events committed.
     pub events: u64,
-    /// Longest time from an event's arrival to its commit, in nanoseconds.
-    pub max_delay_ns: u64,
+    /// Longest time from arrival to commit of an event, in ticks of the host's TSC.
+    pub max_delay: u64,
     /// Bytes in the ring.
     pub ring_used: u64,
     /// `HVLOG_ERR_*`.

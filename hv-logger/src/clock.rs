@@ -56,13 +56,15 @@ impl Clock {
 
     /// The guest set its timer (or stopped it, with 0), whose event comes through `port`.
     pub const fn set_timer(&mut self, port: u16, deadline_ns: u64) {
-        self.timer_port = port;
-        self.deadline_ns = deadline_ns;
+        if self.bound_ns != 0 {
+            self.timer_port = port;
+            self.deadline_ns = deadline_ns;
+        }
     }
 
     /// An event is committed.
     pub const fn observe_event(&mut self, port: u16) {
-        if port == self.timer_port && self.deadline_ns != 0 {
+        if self.deadline_ns != 0 && port == self.timer_port {
             self.woken_ns = self.deadline_ns;
             self.deadline_ns = 0;
         }

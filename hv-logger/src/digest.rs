@@ -8,8 +8,10 @@ use crate::abi::Registers;
 /// Odd constant of the golden ratio, and the usual one for mixing.
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
+const ROTATION: u32 = 29;
+
 const fn step(sum: u64, word: u64) -> u64 {
-    (sum ^ word).wrapping_mul(MULTIPLIER).rotate_left(29)
+    (sum ^ word).wrapping_mul(MULTIPLIER).rotate_left(ROTATION)
 }
 
 const fn finish(sum: u64) -> u64 {
@@ -19,11 +21,11 @@ const fn finish(sum: u64) -> u64 {
 
 /// Digest of the general-purpose registers.
 pub fn registers(registers: &Registers) -> u64 {
-    add_registers(MULTIPLIER, registers)
+    finish(add_registers(MULTIPLIER, registers))
 }
 
-/// Adds the general-purpose registers to a digest. One step after the other, without a loop: this
-/// is done at each commit.
+/// Adds the general-purpose registers to a running digest. One step after the other, without a
+/// loop: this is done at each commit.
 pub fn add_registers(digest: u64, registers: &Registers) -> u64 {
     let &[
         a,
@@ -54,7 +56,7 @@ pub fn add_registers(digest: u64, registers: &Registers) -> u64 {
     let sum = step(step(step(step(sum, e), f), g), h);
     let sum = step(step(step(step(sum, i), j), k), l);
     let sum = step(step(step(step(sum, m), n), o), rip);
-    finish(step(step(step(sum, selectors), rflags), rsp))
+    step(step(step(sum, selectors), rflags), rsp)
 }
 
 /// Adds words to a digest.
@@ -66,9 +68,10 @@ pub fn words(digest: u64, words: &[u64]) -> u64 {
 /// the next.
 const WITNESS_BITS: u32 = 4;
 
-/// The witness that stands for a digest.
+/// The witness that stands for a running digest: the highest bits of the last product, which all
+/// bits of the last word have a part in, from where the step has rotated them to.
 pub const fn witness(digest: u64) -> u8 {
-    (digest >> (u64::BITS - WITNESS_BITS)) as u8
+    (digest >> (ROTATION - WITNESS_BITS)) as u8 & ((1 << WITNESS_BITS) - 1)
 }
 
 /// An ordinary page.
@@ -85,26 +88,63 @@ const PRESENT: u64 = 1;
 /// Xen's slots of a top-level page table.
 const XEN_SLOTS: core::ops::Range<usize> = 256..272;
 
+/// Stands for the words of a page that is all zero.
+const ZERO_PAGE: u64 = 0x6c62_272e_07bb_0142;
+
+/// Adds an ordinary page that is all zero to a digest of memory: as [`page`] does.
+pub const fn zero_page(digest: u64, index: u64) -> u64 {
+    step(step(digest, index), ZERO_PAGE)
+}
+
 /// Adds a page to a digest of memory. `index` is its place in the domain's slice of the arena.
 pub fn page(digest: u64, index: u64, kind: u32, words: &[u64; 512]) -> u64 {
-    let mut sums = [index ^ MULTIPLIER, index, !index, index << 32];
-    let value = |slot: usize, word: u64| {
-        if kind == HVLOG_PAGE_ROOT && XEN_SLOTS.contains(&slot) {
-            0
-        } else if kind == HVLOG_PAGE_DATA || word & PRESENT == 0 {
-            word
-        } else {
-            word & !ACCESSED_DIRTY
-        }
-    };
-    // Four sums side by side, because a multiplication has to wait for the one before.
-    let (quads, _) = words.as_chunks::<4>();
-    for (row, quad) in quads.iter().enumerate() {
-        for (lane, (sum, &word)) in sums.iter_mut().zip(quad).enumerate() {
-            *sum = step(*sum, value(row * 4 + lane, word));
-        }
+    match kind {
+        HVLOG_PAGE_TABLE => nonzero_page(digest, index, words, |_, word| table_entry(word)),
+        HVLOG_PAGE_ROOT => nonzero_page(digest, index, words, |slot, word| {
+            if XEN_SLOTS.contains(&slot) {
+                0
+            } else {
+                table_entry(word)
+            }
+        }),
+        // Much of a guest's memory was never used.
+        _ if is_zero(words) => zero_page(digest, index),
+        _ => nonzero_page(digest, index, words, |_, word| word),
     }
-    finish(sums.iter().fold(digest, |all, &sum| step(all, sum)))
+}
+
+const fn table_entry(word: u64) -> u64 {
+    if word & PRESENT == 0 {
+        word
+    } else {
+        word & !ACCESSED_DIRTY
+    }
+}
+
+fn is_zero(words: &[u64; 512]) -> bool {
+    let (chunks, _) = words.as_chunks::<32>();
+    chunks
+        .iter()
+        .all(|chunk| chunk.iter().fold(0, |all, &word| all | word) == 0)
+}
+
+fn nonzero_page(
+    digest: u64,
+    index: u64,
+    words: &[u64; 512],
+    value: impl Fn(usize, u64) -> u64,
+) -> u64 {
+    // Four sums side by side, because a multiplication has to wait for the one before.
+    let [mut a, mut b, mut c, mut d] = [index ^ MULTIPLIER, index, !index, index << 32];
+    let (rows, _) = words.as_chunks::<4>();
+    for (row, &[w, x, y, z]) in rows.iter().enumerate() {
+        let slot = row * 4;
+        a = step(a, value(slot, w));
+        b = step(b, value(slot + 1, x));
+        c = step(c, value(slot + 2, y));
+        d = step(d, value(slot + 3, z));
+    }
+    finish(step(step(step(step(digest, a), b), c), d))
 }
 
 #[cfg(test)]
@@ -122,6 +162,19 @@ mod tests {
         }
         assert_ne!(page(1, 3, HVLOG_PAGE_DATA, &words), whole);
         assert_ne!(page(2, 2, HVLOG_PAGE_DATA, &words), whole);
+    }
+
+    #[test]
+    fn a_page_without_content_counts_too() {
+        let zero = [0; 512];
+        assert_eq!(page(1, 2, HVLOG_PAGE_DATA, &zero), zero_page(1, 2));
+        assert_ne!(zero_page(1, 3), zero_page(1, 2));
+        assert_ne!(zero_page(2, 2), zero_page(1, 2));
+        for word in 0..512 {
+            let mut words = zero;
+            words[word] = 1 << (word % 64);
+            assert_ne!(page(1, 2, HVLOG_PAGE_DATA, &words), zero_page(1, 2));
+        }
     }
 
     #[test]
@@ -150,7 +203,7 @@ mod tests {
             .filter(|&(i, bit)| {
                 let mut other = base;
                 other.word[i] = 1 << bit;
-                witness(registers(&other)) != witness(registers(&base))
+                witness(add_registers(0, &other)) != witness(add_registers(0, &base))
             })
             .count();
         // 15 of 16 are to be expected of 288.

@@ -24,7 +24,8 @@ pub extern "C" fn hvlog_size() -> usize {
 
 /// Makes a logger in `log`, which is zeroed. `header` is the ring's header page and `data` its data area of
 /// `data_bytes`, a power of two; both zeroed and mapped until the last call. With `time_bound_ns` the TSC that the guest
-/// gets may be so much behind; 0 for exact values.
+/// gets may be so much behind; 0 for exact values. An event that waits for more than `long_delay` ticks of the host's TSC
+/// is reported.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hvlog_init(
     log: *mut Logger,
@@ -35,6 +36,7 @@ pub unsafe extern "C" fn hvlog_init(
     replay: bool,
     on_full_stop: bool,
     time_bound_ns: u64,
+    long_delay: u64,
 ) {
     let mode = if replay { Mode::Replay } else { Mode::Record };
     // SAFETY: C allocated `hvlog_size()` bytes, and keeps gate and ring as promised.
@@ -48,17 +50,33 @@ pub unsafe extern "C" fn hvlog_init(
             replaying: u8::from(replay),
             ..Gate::default()
         };
-        Logger::init(log, gate, ring, mode, on_full_stop, time_bound_ns);
+        Logger::init(
+            log,
+            gate,
+            ring,
+            mode,
+            on_full_stop,
+            time_bound_ns,
+            long_delay,
+        );
     }
 }
 
-/// Stages an event channel that became pending. Any CPU. False: nothing new (or a replay, which
-/// takes its events from the log).
+/// Stages an event channel that became pending at `now`, in ticks of the host's TSC. Any CPU. With
+/// `of_backend` there may be something new in a shared ring. False: nothing new.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hvlog_stage(log: *const Logger, port: u32, now_ns: u64) -> bool {
+pub unsafe extern "C" fn hvlog_stage(
+    log: *const Logger,
+    port: u32,
+    of_backend: bool,
+    now: u64,
+) -> bool {
     // SAFETY: a live logger; the stage is made of atomics.
     let log = unsafe { &*log };
-    let new = log.stage.add(port, now_ns);
+    if of_backend {
+        log.stage.mark(abi::HVLOG_STALE_RINGS);
+    }
+    let new = log.stage.add(port, now);
     if new {
         log.gate().raise(HVLOG_WORK);
     }
@@ -110,17 +128,20 @@ pub unsafe extern "C" fn hvlog_serve(log: *const Logger) -> u32 {
 }
 
 /// Commits what is due at this sync point: `HVLOG_DONE` and the guest may run, or another code.
+/// `now` is the host's TSC.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hvlog_commit(
     log: *const Logger,
     domain: *mut Domain,
     registers: *const Registers,
+    now: u64,
 ) -> u32 {
     // SAFETY: the module's contract.
     unsafe {
         let log = &*log;
+        let guest = Guest::new(domain);
         log.own()
-            .commit(&log.stage, log.gate(), Guest::new(domain), &*registers)
+            .commit(&log.stage, log.gate(), guest, &*registers, now)
     }
 }
 
@@ -263,7 +284,7 @@ pub unsafe extern "C" fn hvlog_digest_words(digest: u64, words: *const u64, coun
 }
 
 /// Adds the page `words` (4096 bytes) of kind `HVLOG_PAGE_*`, at `index` in the slice, to a
-/// digest of memory.
+/// digest of memory. A null pointer stands for an ordinary page that is all zero.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hvlog_digest_page(
     digest: u64,
@@ -272,5 +293,8 @@ pub unsafe extern "C" fn hvlog_digest_page(
     words: *const u64,
 ) -> u64 {
     // SAFETY: a mapped page of a paused domain.
-    digest::page(digest, index, kind, unsafe { &*words.cast::<[u64; 512]>() })
+    match unsafe { words.cast::<[u64; 512]>().as_ref() } {
+        Some(words) => digest::page(digest, index, kind, words),
+        None => digest::zero_page(digest, index),
+    }
 }

@@ -41,6 +41,8 @@ pub struct Logger {
 pub struct Own {
     pub(crate) mode: Mode,
     pub(crate) on_full_stop: bool,
+    /// Ticks after which an event that still waits is reported on Xen's console.
+    pub(crate) long_delay: u64,
     pub(crate) clock: Clock,
     /// Digest of the registers at all sync points with a commit so far.
     witnessed: u64,
@@ -162,6 +164,7 @@ impl Logger {
         mode: Mode,
         on_full_stop: bool,
         time_bound_ns: u64,
+        long_delay: u64,
     ) {
         // SAFETY: all in `place`. What is not written here is made of integers (the stage's
         // atomics among them), for which zero is a value, and the right one.
@@ -171,6 +174,7 @@ impl Logger {
             (&raw mut (*own).mode).write(mode);
             (&raw mut (*own).on_full_stop).write(on_full_stop);
             (&raw mut (*own).clock).write(Clock::new(time_bound_ns));
+            (&raw mut (*own).long_delay).write(long_delay);
             (&raw mut (*own).ring).write(ring);
             (&raw mut (*own).encoder).write(Encoder::new());
             (&raw mut (*own).decoder).write(Decoder::new());
@@ -217,9 +221,10 @@ impl Own {
         gate: GateRef,
         guest: Guest,
         registers: &Registers,
+        now: u64,
     ) -> u32 {
         match self.mode {
-            Mode::Record | Mode::Live => self.commit_record(stage, gate, guest, registers),
+            Mode::Record | Mode::Live => self.commit_record(stage, gate, guest, registers, now),
             Mode::Replay => self.commit_replay(gate, guest, registers),
             Mode::Dead => HVLOG_DEAD,
         }

@@ -27,10 +27,6 @@ fn tick() -> u64 {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn xenlr_now_ns() -> u64 {
-    tick()
-}
-#[unsafe(no_mangle)]
 extern "C" fn xenlr_notify(_: *mut Domain) {}
 #[unsafe(no_mangle)]
 extern "C" fn xenlr_report_delay(_: *mut Domain, _: u64) {}
@@ -163,6 +159,7 @@ impl Model {
                 replay,
                 false,
                 time_bound_ns,
+                u64::MAX,
             );
         }
         APPLIED.with_borrow_mut(Vec::clear);
@@ -198,7 +195,7 @@ impl Model {
     }
     pub fn stage(&self, port: u32) {
         // SAFETY: as above.
-        unsafe { ffi::hvlog_stage(self.log, port, tick()) };
+        unsafe { ffi::hvlog_stage(self.log, port, true, tick()) };
     }
     pub fn mark(&self, what: u32) {
         // SAFETY: as above.
@@ -208,7 +205,7 @@ impl Model {
     pub fn commit(&self) -> u32 {
         let registers = Self::registers(self.gate.sync);
         // SAFETY: as above; the domain is not looked at.
-        unsafe { ffi::hvlog_commit(self.log, core::ptr::null_mut(), &registers) }
+        unsafe { ffi::hvlog_commit(self.log, core::ptr::null_mut(), &registers, tick()) }
     }
     pub fn tsc(&self) -> u64 {
         // SAFETY: as above.

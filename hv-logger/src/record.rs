@@ -9,7 +9,7 @@ use crate::abi::{
     HVLOG_WAIT, HVLOG_WORK, Registers,
 };
 use crate::logger::{GateRef, Mode, Own, RINGS};
-use crate::stage::{MAX_PORTS, Stage};
+use crate::stage::Stage;
 use crate::xen::Guest;
 
 /// Bytes that must be free before the guest runs: the records of one commit (two full rings, 64
@@ -18,9 +18,6 @@ pub const RESERVE_BYTES: u64 = 4096;
 
 /// What a short record may take.
 const WORD_BYTES: u64 = 8;
-
-/// An event that waits for longer than this is reported on Xen's console.
-const LONG_DELAY_NS: u64 = 1_000_000_000;
 
 impl Own {
     /// Checks for room; without it the guest may not run on.
@@ -182,17 +179,55 @@ impl Own {
     }
 
     /// Takes what is staged, logs it and applies it.
+    #[inline]
     pub(crate) fn commit_record(
         &mut self,
         stage: &Stage,
         gate: GateRef,
         guest: Guest,
         registers: &Registers,
+        now: u64,
     ) -> u32 {
-        // First the flag, then what it stands for: an arrival in between raises it again.
+        // First the flag, then what it stands for: an arrival in between raises it again. The ports
+        // are taken before anything is looked at: the bytes that an event announces are in its ring
+        // when it is staged.
         gate.clear(HVLOG_WORK);
+        let ports = stage.take_ports();
         let stale = stage.take_marks();
+        if stale != 0 {
+            self.commit_marked(stale, gate, guest, registers);
+        }
+        for port in ports {
+            let witness = self.witness(gate, registers);
+            self.append_event(gate, guest, witness, port);
+            self.clock.observe_event(port);
+            guest.apply_event(port);
+            self.counters.events += 1;
+        }
+        if !ports.is_empty() {
+            // The TSCs of two CPUs need not agree to the tick.
+            let delay = now.saturating_sub(ports.since);
+            if delay > self.counters.max_delay {
+                self.counters.max_delay = delay;
+            }
+            if delay > self.long_delay {
+                guest.report_delay(delay);
+            }
+        }
+        if stage.is_pending() {
+            gate.raise(HVLOG_WORK);
+        }
 
+        if gate.is_raised(HVLOG_STOP) && self.mode == Mode::Record {
+            self.end.reason = HVLOG_REASON_STOP;
+            return HVLOG_END;
+        }
+        HVLOG_DONE
+    }
+
+    /// Everything but events: `HVLOG_STALE_*`. Apart, since most commits have none of it.
+    #[inline(never)]
+    fn commit_marked(&mut self, stale: u32, gate: GateRef, guest: Guest, registers: &Registers) {
         if stale & HVLOG_STALE_WALLCLOCK != 0
             && let Some(wallclock) = guest.sample_wallclock()
         {
@@ -217,37 +252,9 @@ impl Own {
             self.append(gate, Some(guest), witness, &record);
             guest.apply_runstate(&runstate);
         }
-
-        // The ports are taken before the rings are looked at: the bytes that an event announces
-        // are in its ring when the event is staged.
-        let mut ports = [0; MAX_PORTS];
-        let (count, since_ns) = stage.take_ports(&mut ports);
-        if count != 0 || stale & HVLOG_STALE_RINGS != 0 {
+        if stale & HVLOG_STALE_RINGS != 0 {
             self.commit_rings(gate, guest, registers);
         }
-        for &port in ports.iter().take(count) {
-            let witness = self.witness(gate, registers);
-            self.append_event(gate, guest, witness, port);
-            self.clock.observe_event(port);
-            guest.apply_event(port);
-        }
-        if count != 0 {
-            let delay_ns = Guest::now_ns().saturating_sub(since_ns);
-            self.counters.events += count as u64;
-            self.counters.max_delay_ns = self.counters.max_delay_ns.max(delay_ns);
-            if delay_ns > LONG_DELAY_NS {
-                guest.report_delay(delay_ns);
-            }
-        }
-        if stage.is_pending() {
-            gate.raise(HVLOG_WORK);
-        }
-
-        if gate.is_raised(HVLOG_STOP) && self.mode == Mode::Record {
-            self.end.reason = HVLOG_REASON_STOP;
-            return HVLOG_END;
-        }
-        HVLOG_DONE
     }
 
     fn commit_rings(&mut self, gate: GateRef, guest: Guest, registers: &Registers) {

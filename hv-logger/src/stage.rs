@@ -7,9 +7,6 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 #[cfg(all(test, loom))]
 mod models;
 
-/// How many ports are taken at once.
-pub(crate) const MAX_PORTS: usize = 16;
-
 /// Event channel ports of the 2-level ABI.
 const PORTS: u32 = 4096;
 
@@ -21,8 +18,48 @@ pub struct Stage {
     summary: AtomicU64,
     /// `HVLOG_STALE_*`.
     stale: AtomicU32,
-    /// Host time at which the oldest staged port arrived; 0 when there is none.
-    since_ns: AtomicU64,
+    /// Ticks of the host's TSC at which the oldest staged port arrived; 0 when there is none.
+    since: AtomicU64,
+}
+
+/// Ports that were taken: those of one word of the stage.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// One bit a port.
+    bits: u64,
+    /// The port of the lowest bit.
+    base: u32,
+    /// When the oldest of them arrived, in ticks.
+    pub since: u64,
+}
+
+impl Taken {
+    const NONE: Self = Self {
+        bits: 0,
+        base: 0,
+        since: 0,
+    };
+
+    /// Whether there is none.
+    pub const fn is_empty(self) -> bool {
+        self.bits == 0
+    }
+}
+
+/// The ports, lowest first.
+impl Iterator for Taken {
+    type Item = u16;
+
+    #[inline]
+    fn next(&mut self) -> Option<u16> {
+        if self.bits == 0 {
+            return None;
+        }
+        let port = self.base + self.bits.trailing_zeros();
+        self.bits &= self.bits - 1;
+        #[allow(clippy::cast_possible_truncation, reason = "below PORTS")]
+        Some(port as u16)
+    }
 }
 
 impl Stage {
@@ -33,29 +70,34 @@ impl Stage {
             words: core::array::from_fn(|_| AtomicU64::new(0)),
             summary: AtomicU64::new(0),
             stale: AtomicU32::new(0),
-            since_ns: AtomicU64::new(0),
+            since: AtomicU64::new(0),
         }
     }
 
-    /// Stages `port`. Returns false when it does not exist or is staged already.
-    pub fn add(&self, port: u32, now_ns: u64) -> bool {
+    /// Stages `port`, which arrived at `now`. Returns false when it does not exist or is staged
+    /// already.
+    pub fn add(&self, port: u32, now: u64) -> bool {
         let Some(word) = self.words.get((port / 64) as usize) else {
             return false;
         };
         let bit = 1u64 << (port % 64);
 
-        // AcqRel pairs with `take_word`: what the sender wrote before is visible to the vCPU that
+        // AcqRel pairs with `take_ports`: what the sender wrote before is visible to the vCPU that
         // takes the bit. The summary follows the bit, and is cleared before the words are looked
         // at, so that no bit is left behind.
         if word.fetch_or(bit, Ordering::AcqRel) & bit != 0 {
             return false;
         }
-        let _ = self
-            .since_ns
-            .compare_exchange(0, now_ns, Ordering::Relaxed, Ordering::Relaxed);
+        self.note_since(now);
         self.summary
             .fetch_or(1 << (port / 64 % 64), Ordering::AcqRel);
         true
+    }
+
+    fn note_since(&self, now: u64) {
+        let _ = self
+            .since
+            .compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Notes that `HVLOG_STALE_*` things changed.
@@ -64,52 +106,37 @@ impl Stage {
         self.stale.fetch_or(what, Ordering::AcqRel);
     }
 
-    /// Takes the marks.
+    /// Takes the marks. What a port announces is marked before the port is staged: so take the
+    /// ports first.
+    #[inline]
     pub fn take_marks(&self) -> u32 {
+        if self.stale.load(Ordering::Acquire) == 0 {
+            return 0;
+        }
         self.stale.swap(0, Ordering::AcqRel)
     }
 
-    /// Takes at most [`MAX_PORTS`] staged ports, lowest first, and the time the oldest arrived. Ports that
-    /// arrive from now on wait for the next sync point; so do those beyond the limit.
-    pub fn take_ports(&self, ports: &mut [u16; MAX_PORTS]) -> (usize, u64) {
-        let mut summary = self.summary.swap(0, Ordering::AcqRel);
-        if summary == 0 {
-            return (0, 0);
+    /// Takes the staged ports of one word, the lowest. Those of others, and what arrives from now
+    /// on, wait for the next sync point.
+    #[inline]
+    pub fn take_ports(&self) -> Taken {
+        let summary = self.summary.load(Ordering::Acquire);
+        let index = summary.trailing_zeros();
+        let Some(word) = self.words.get(index as usize) else {
+            return Taken::NONE;
+        };
+        // Without this word's bit; the lowest one.
+        let rest = summary & summary.wrapping_sub(1);
+        self.summary.fetch_and(!(summary ^ rest), Ordering::AcqRel);
+        let since = self.since.swap(0, Ordering::Relaxed);
+        if rest != 0 {
+            self.note_since(since);
         }
-        let since = self.since_ns.swap(0, Ordering::Relaxed);
-        let mut slots = ports.iter_mut();
-        let mut taken = 0;
-
-        while summary != 0 {
-            let index = summary.trailing_zeros();
-            let Some(word) = self.words.get(index as usize) else {
-                break;
-            };
-            let mut bits = word.swap(0, Ordering::AcqRel);
-
-            while bits != 0 {
-                let Some(slot) = slots.next() else {
-                    // No room: put the rest back, and remember the words not looked at.
-                    word.fetch_or(bits, Ordering::AcqRel);
-                    self.summary.fetch_or(summary, Ordering::AcqRel);
-                    let _ = self.since_ns.compare_exchange(
-                        0,
-                        since,
-                        Ordering::Relaxed,
-                        Ordering::Relaxed,
-                    );
-                    return (taken, since);
-                };
-                #[allow(clippy::cast_possible_truncation, reason = "below PORTS")]
-                {
-                    *slot = (index * 64 + bits.trailing_zeros()) as u16;
-                }
-                bits &= bits - 1;
-                taken += 1;
-            }
-            summary &= summary - 1;
+        Taken {
+            bits: word.swap(0, Ordering::AcqRel),
+            base: index * 64,
+            since,
         }
-        (taken, since)
     }
 
     /// Whether any staged port is deliverable under the guest's event mask.
@@ -145,33 +172,40 @@ impl Stage {
 mod tests {
     use super::*;
 
-    #[test]
-    fn ports_come_back_once_and_in_order() {
-        let stage = Stage::new();
-        for port in [4095, 3, 64, 3] {
-            stage.add(port, 7);
+    fn all(stage: &Stage) -> Vec<u16> {
+        let mut taken = Vec::new();
+        while stage.is_pending() {
+            taken.extend(stage.take_ports());
         }
-        assert!(!stage.add(4096, 7));
-        let mut ports = [0; MAX_PORTS];
-        let (n, since) = stage.take_ports(&mut ports);
-        assert_eq!((&ports[..n], since), (&[3, 64, 4095][..], 7));
-        assert_eq!(stage.take_ports(&mut ports).0, 0);
+        taken
     }
 
     #[test]
-    fn what_does_not_fit_stays() {
+    fn ports_come_back_once_and_in_order() {
         let stage = Stage::new();
-        for port in 0..100 {
+        for port in [4095, 70, 3, 64, 3] {
+            stage.add(port, 7);
+        }
+        assert!(!stage.add(4096, 7));
+        let taken = stage.take_ports();
+        assert_eq!((taken.since, taken.collect::<Vec<_>>()), (7, vec![3]));
+        let taken = stage.take_ports();
+        assert_eq!((taken.since, taken.collect::<Vec<_>>()), (7, vec![64, 70]));
+        assert_eq!(all(&stage), [4095]);
+        assert!(stage.take_ports().is_empty());
+    }
+
+    #[test]
+    fn what_is_of_another_word_stays() {
+        let stage = Stage::new();
+        for port in 0..200 {
             assert!(stage.add(port, 1));
         }
-        let mut ports = [0; MAX_PORTS];
-        let mut taken = Vec::new();
-        while stage.is_pending() {
-            let (n, _) = stage.take_ports(&mut ports);
-            assert!(n == MAX_PORTS || taken.len() + n == 100);
-            taken.extend_from_slice(&ports[..n]);
-        }
-        assert_eq!(taken, (0..100).collect::<Vec<u16>>());
+        assert_eq!(
+            stage.take_ports().collect::<Vec<_>>(),
+            (0..64).collect::<Vec<_>>()
+        );
+        assert_eq!(all(&stage), (64..200).collect::<Vec<u16>>());
     }
 
     #[test]

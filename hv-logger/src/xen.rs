@@ -10,7 +10,6 @@ pub struct Domain {
 }
 
 unsafe extern "C" {
-    fn xenlr_now_ns() -> u64;
     fn xenlr_notify(domain: *mut Domain);
     fn xenlr_apply_event(domain: *mut Domain, port: u32);
     fn xenlr_sample_time(domain: *mut Domain, time: *mut TimeUpdate) -> bool;
@@ -21,7 +20,7 @@ unsafe extern "C" {
     fn xenlr_apply_runstate(domain: *mut Domain, runstate: *const RunstateUpdate);
     fn xenlr_changed_rings(domain: *mut Domain) -> u32;
     fn xenlr_sample_ring(domain: *mut Domain, ring: u32, update: *mut RingUpdate);
-    fn xenlr_report_delay(domain: *mut Domain, delay_ns: u64);
+    fn xenlr_report_delay(domain: *mut Domain, delay: u64);
     fn xenlr_apply_ring(domain: *mut Domain, ring: u32, update: *const RingUpdate);
 }
 
@@ -36,12 +35,6 @@ impl Guest {
     /// while that is paused).
     pub const unsafe fn new(domain: *mut Domain) -> Self {
         Self(domain)
-    }
-
-    /// Host time in nanoseconds.
-    pub fn now_ns() -> u64 {
-        // SAFETY: no arguments, callable in any context.
-        unsafe { xenlr_now_ns() }
     }
 
     /// Tells the reader (or the writer of a replay's log) to look at the ring.
@@ -95,10 +88,10 @@ impl Guest {
         unsafe { xenlr_apply_runstate(self.0, runstate) }
     }
 
-    /// Says that an event waited for long.
-    pub fn report_delay(self, delay_ns: u64) {
+    /// Says that an event waited for long: so many ticks.
+    pub fn report_delay(self, delay: u64) {
         // SAFETY: by the contract of `new`.
-        unsafe { xenlr_report_delay(self.0, delay_ns) }
+        unsafe { xenlr_report_delay(self.0, delay) }
     }
 
     /// Which rings' backends changed something: one bit for each `HVLOG_RING_*`.

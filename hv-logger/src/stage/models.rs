@@ -52,8 +52,7 @@ impl Shared {
         if clear_first {
             self.attention.fetch_and(!WORK, Ordering::AcqRel);
         }
-        let mut ports = [0; super::MAX_PORTS];
-        let (count, _) = self.stage.take_ports(&mut ports);
+        let ports = self.stage.take_ports();
         let is_pending = self.stage.is_pending();
         if !clear_first {
             self.attention.fetch_and(!WORK, Ordering::AcqRel);
@@ -61,7 +60,7 @@ impl Shared {
         if is_pending {
             self.attention.fetch_or(WORK, Ordering::AcqRel);
         }
-        for &port in &ports[..count] {
+        for port in ports {
             if let Some(sent) = self.sent.get(usize::from(port)) {
                 // SAFETY: as in `send`.
                 sent.with(|sent| assert_eq!(unsafe { *sent }, u32::from(port) + 1));
@@ -126,28 +125,63 @@ fn control_the_bits_set_and_taken_without_an_ordering() {
     senders([0, 1], weaken, Shared::send, true);
 }
 
-/// More than one commit takes: the rest goes back while another port arrives.
+/// More than one commit takes: another word's ports, while one more arrives.
 #[test]
-fn what_does_not_fit_is_taken_next() {
+fn what_is_of_another_word_is_taken_next() {
     model(|| {
         let shared = Shared::new();
-        // In two words.
-        let (first, last) = (
-            64 - super::MAX_PORTS as u16 / 2,
-            64 + super::MAX_PORTS as u16 / 2,
-        );
-        (first..=last).for_each(|port| shared.send(u32::from(port)));
+        for port in [3, 64, 130] {
+            shared.send(port);
+        }
         let sender = {
             let shared = shared.clone();
-            thread::spawn(move || shared.send(u32::from(last) + 1))
+            thread::spawn(move || shared.send(65))
         };
         let mut taken = Vec::new();
         shared.commit(&mut taken, true);
         sender.join().unwrap();
         shared.commit(&mut taken, true);
-        taken.sort_unstable();
-        assert_eq!(taken, (first..=last + 1).collect::<Vec<u16>>());
+        shared.commit(&mut taken, true);
+        assert_eq!(taken, [3, 64, 65, 130]);
     });
+}
+
+/// A backend that writes into its ring, marks that, and sends an event; a vCPU that takes the
+/// event looks at the ring at the same sync point.
+fn announced(marks_first: bool) {
+    model(move || {
+        let shared = Shared::new();
+        let backend = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                shared.stage.mark(crate::abi::HVLOG_STALE_RINGS);
+                shared.send(0);
+            })
+        };
+        let mut looked = false;
+        let mut taken = Vec::new();
+        let mut look = || looked |= shared.stage.take_marks() != 0;
+        if marks_first {
+            look();
+            shared.commit(&mut taken, true);
+        } else {
+            shared.commit(&mut taken, true);
+            look();
+        }
+        assert!(taken.is_empty() || looked, "an event before its bytes");
+        backend.join().unwrap();
+    });
+}
+
+#[test]
+fn the_ring_of_an_event_is_looked_at_with_it() {
+    announced(false);
+}
+
+#[test]
+#[should_panic(expected = "an event before its bytes")]
+fn control_the_marks_taken_before_the_ports() {
+    announced(true);
 }
 
 /// A mark, and what it stands for.
