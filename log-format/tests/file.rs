@@ -7,11 +7,11 @@ use std::io::Cursor;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use common::{encode_all, idle_seconds, one_of_each};
+use common::{Random, encode_all, idle_seconds, one_of_each};
 use log_format::file::{
     Closing, Header, Image, ImageFile, Integrity, LogError, LogReader, LogWriter,
 };
-use log_format::{Encoder, Item};
+use log_format::{Encoder, Item, Record, ValueKind};
 
 fn header() -> Header {
     Header {
@@ -243,6 +243,67 @@ fn a_long_log_is_split_into_chunks_and_small_chunks_compress_well() {
         writer.file_bytes()
     );
     assert!(writer.file_bytes() < one_piece + one_piece / 5);
+}
+
+#[test]
+fn small_chunks_in_any_form_stand_beside_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.xlr");
+    let mut writer = LogWriter::create(&path, &header(), &[]).unwrap();
+    let mut encoder = Encoder::new();
+    let mut random = Random(5);
+    let mut wire = Vec::new();
+    let mut forms = [0; 3];
+    let mut keep = |writer: &mut LogWriter, bytes: &[u8], form: usize| {
+        let before = writer.file_bytes();
+        writer.append(bytes).unwrap();
+        forms[form] += (writer.file_bytes() - before) as usize;
+        wire.extend_from_slice(bytes);
+    };
+    let seconds = idle_seconds(300, 4, 1, 3);
+    let last = seconds.last().unwrap().sync;
+    let mut noise = Vec::new();
+    for items in seconds.chunks(100) {
+        keep(&mut writer, &encode_all(&mut encoder, items), 0);
+    }
+    for round in 1..20 {
+        // Each noise once, as it is, and then again, which is found in what went before.
+        if round % 2 == 1 {
+            noise = (0..1000).map(|_| random.next() as u8).collect();
+        }
+        let items: Vec<_> = noise
+            .chunks(100)
+            .map(|bytes| Item {
+                sync: last + round,
+                witness: 0,
+                record: Record::Value {
+                    kind: ValueKind::Hypercall,
+                    bytes,
+                },
+            })
+            .collect();
+        let form = 2 - round as usize % 2;
+        keep(&mut writer, &encode_all(&mut encoder, &items), form);
+        let event = Item {
+            sync: last + round + 1,
+            witness: 0,
+            record: Record::Tsc {
+                value: random.next() >> 32,
+            },
+        };
+        keep(&mut writer, &encode_all(&mut encoder, &[event]), 0);
+    }
+    writer.finish(Closing::Abandoned).unwrap();
+    let [modeled, raw, packed] = forms;
+    assert!(raw > 10_000 && packed < 1500 && modeled < 6000, "{forms:?}");
+
+    let mut reader = LogReader::open(&path).unwrap();
+    let mut back = Vec::new();
+    while let Some(chunk) = reader.next_chunk().unwrap() {
+        back.extend_from_slice(chunk.wire);
+    }
+    assert_eq!(reader.integrity(), Integrity::Complete);
+    assert!(back == wire);
 }
 
 #[test]

@@ -6,7 +6,8 @@
 //! weights follow which counters were right lately, each place in a record for itself: digits that
 //! follow from nothing, such as a witness, cost what they hold and no more.
 //!
-//! All is integer arithmetic, the same everywhere. The model learns from modelled chunks only.
+//! All is integer arithmetic, the same everywhere. The model learns from each small chunk, in
+//! whatever form that is stored.
 
 use std::sync::LazyLock;
 
@@ -14,15 +15,20 @@ use super::range::{Probability, RangeDecoder, RangeEncoder};
 use crate::varint::{In, Out};
 use crate::{DecodeError, Decoder, MAX_RECORD_BYTES};
 
-/// Chunks of more wire bytes than this are left to zstd: they come from busy guests.
+/// Chunks of more wire bytes than this are left to zstd, and not learnt from: they come from busy
+/// guests.
 pub(super) const MAX_MODELED_BYTES: usize = 8 << 10;
 
 /// Counters that have an opinion on each bit.
 const OPINIONS: usize = 5;
-/// log2 of the number of counters for each of them.
-const TABLE_BITS: u32 = 15;
-/// A counter's memory, in bits seen.
-const MEMORY: u16 = 120;
+/// The one that is not asked for the others' opinions when it is sure: it looks farthest back.
+const FARTHEST: usize = 3;
+/// log2 of the number of groups of counters for each of them.
+const GROUP_BITS: u32 = 12;
+/// Counters of a group: one for each beginning of four bits, after a 1.
+const GROUP: usize = 16;
+/// How many bits a counter remembers, one less than a power of two.
+const MEMORY: usize = 127;
 /// How fast the weights follow, as a power of two.
 const RATE_SHIFT: u32 = 14;
 /// Places in a record that are told apart.
@@ -37,72 +43,93 @@ const LOGITS: usize = 4096;
 /// e^(1/256), as a fraction of 2^32.
 const STEP: u128 = 4_311_810_305;
 
-/// The probability for each logit, and the logit for each probability (of 4096ths).
+/// What is computed once.
 struct Tables {
-    probability: Vec<u16>,
-    logit: Vec<i16>,
+    /// The probability for each logit, which is the index with 2048 taken off.
+    probability: [Probability; LOGITS],
+    /// The logit for each probability, of 4096ths.
+    logit: [i16; 4096],
+    /// How far a counter moves that has seen so many bits, as a fraction of 2^13.
+    rate: [i16; MEMORY + 1],
 }
 
-static TABLES: LazyLock<Tables> = LazyLock::new(|| {
+static TABLES: LazyLock<Box<Tables>> = LazyLock::new(|| {
+    let mut tables = Box::new(Tables {
+        probability: [0; LOGITS],
+        logit: [0; 4096],
+        rate: [0; MEMORY + 1],
+    });
     // Odds grow by the same factor from logit to logit; beyond even ones symmetry does the rest.
-    let mut probability = vec![0u16; LOGITS];
     let mut odds: u128 = 1 << 64;
     for distance in 0..=2047usize {
         let above = ((odds << 16) / (odds + (1 << 64))).min(65_535) as u16;
-        probability[2048 + distance] = above;
-        probability[2048 - distance] = (65_536 - u32::from(above)) as u16;
+        tables.probability[2048 + distance] = above;
+        tables.probability[2048 - distance] = (65_536 - u32::from(above)) as u16;
         odds = (odds * STEP) >> 32;
     }
-    probability[0] = probability[1];
-    let mut logit = vec![0i16; 4096];
+    tables.probability[0] = tables.probability[1];
     let mut at = 0;
-    for (value, slot) in logit.iter_mut().enumerate() {
-        while at < LOGITS - 1 && usize::from(probability[at]) < value * 16 + 8 {
+    for value in 0..4096 {
+        while at < LOGITS - 1 && usize::from(tables.probability[at]) < value * 16 + 8 {
             at += 1;
         }
-        *slot = at as i16 - 2048;
+        tables.logit[value] = at as i16 - 2048;
     }
-    Tables { probability, logit }
+    for (seen, rate) in tables.rate.iter_mut().enumerate() {
+        *rate = (16_384 / (2 * seen + 3)) as i16;
+    }
+    tables
 });
 
-fn squash(logit: i32) -> Probability {
-    let index = (logit.clamp(-2047, 2047) + 2048) as usize;
-    TABLES.probability.get(index).copied().unwrap_or(1 << 15)
-}
+impl Tables {
+    fn squash(&self, logit: i64) -> Probability {
+        self.probability[(logit.clamp(-2047, 2047) + 2048) as usize % LOGITS]
+    }
 
-fn stretch(probability: u16) -> i32 {
-    let logit = TABLES.logit.get(usize::from(probability >> 4));
-    i32::from(logit.copied().unwrap_or(0))
-}
-
-/// How often a bit was 1 in one context.
-#[derive(Clone, Copy, Debug)]
-struct Counter {
-    probability: u16,
-    seen: u16,
-}
-
-impl Counter {
-    const NEW: Self = Self {
-        probability: 1 << 15,
-        seen: 0,
-    };
-
-    /// The more was seen, the less a bit changes it.
-    fn learn(&mut self, bit: bool) {
-        let target = if bit { 65_535 } else { 0 };
-        let error = target - i32::from(self.probability);
-        let step = error * 2 / (2 * i32::from(self.seen) + 3);
-        self.probability = (i32::from(self.probability) + step) as u16;
-        self.seen = (self.seen + 1).min(MEMORY);
+    fn stretch(&self, counter: Counter) -> i32 {
+        i32::from(self.logit[usize::from(counter.probability() >> 4)])
     }
 }
+
+/// How often a bit was 1 in one context: the highest 22 bits are the probability less one half,
+/// the lowest how many bits were seen. So a new one is 0, and memory that was never used costs
+/// nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counter(i32);
+
+impl Counter {
+    const PROBABILITY_SHIFT: u32 = 10;
+    const HALF: i32 = 1 << 21;
+
+    const fn probability(self) -> Probability {
+        (self.0 >> 16) as u16 ^ 1 << 15
+    }
+
+    /// Whether the bit is all but certain: to one part in 218.
+    const fn is_sure(self) -> bool {
+        const MARGIN: u16 = 300;
+        self.probability().wrapping_add(MARGIN) < 2 * MARGIN
+    }
+
+    /// The more was seen, the less a bit changes it.
+    fn learn(&mut self, bit: bool, tables: &Tables) {
+        let seen = self.0 as usize & MEMORY;
+        let target = if bit { Self::HALF - 1 } else { -Self::HALF };
+        let error = target - (self.0 >> Self::PROBABILITY_SHIFT);
+        let step = (error >> 3) * i32::from(tables.rate[seen]);
+        let kept = step & !((1 << Self::PROBABILITY_SHIFT) - 1);
+        self.0 = self.0.wrapping_add(kept) + i32::from(seen < MEMORY);
+    }
+}
+
+type Group = [Counter; GROUP];
+type Weights = [i32; OPINIONS];
 
 /// The state of the model, the same in writer and reader. Its tables are made for the first chunk.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
-    counters: Vec<Counter>,
-    weights: Vec<[i32; OPINIONS]>,
+    groups: [Vec<Group>; OPINIONS],
+    weights: Vec<Weights>,
     /// First bytes of the last eight records, the last one lowest.
     tags: u64,
     /// The bytes of the last record of each form, as far as there are places.
@@ -135,10 +162,50 @@ struct Context {
     weights: usize,
 }
 
+/// Passes the next four bits of a byte that has begun with `begun`, after a 1, through `code`, which
+/// is told the probability of each and says the bit. Returns `begun` with them.
+fn half(
+    tables: &Tables,
+    opinions: &mut [&mut Group; OPINIONS],
+    weights: &mut Weights,
+    begun: u32,
+    code: &mut impl FnMut(Probability) -> bool,
+) -> u32 {
+    let mut partial = 1;
+    while partial < GROUP {
+        let slot = partial % GROUP;
+        let farthest = &mut opinions[FARTHEST][slot];
+        if farthest.is_sure() {
+            let bit = code(farthest.probability());
+            farthest.learn(bit, tables);
+            partial = partial << 1 | usize::from(bit);
+            continue;
+        }
+        let logits = opinions.each_ref().map(|group| tables.stretch(group[slot]));
+        let mut sum = 0;
+        for (logit, weight) in logits.iter().zip(weights.iter()) {
+            sum += i64::from(*logit) * i64::from(*weight);
+        }
+        let probability = tables.squash(sum >> 16);
+        let bit = code(probability);
+        let target = if bit { 65_535 } else { 0 };
+        let error = target - i32::from(probability);
+        for (weight, logit) in weights.iter_mut().zip(logits) {
+            *weight = weight.wrapping_add((logit * error) >> RATE_SHIFT);
+        }
+        for group in opinions.iter_mut() {
+            group[slot].learn(bit, tables);
+        }
+        partial = partial << 1 | usize::from(bit);
+    }
+    begun << 4 | partial as u32 & 15
+}
+
 impl Model {
     fn make_tables(&mut self) {
-        if self.counters.is_empty() {
-            self.counters = vec![Counter::NEW; OPINIONS << TABLE_BITS];
+        if self.weights.is_empty() {
+            self.groups
+                .fill_with(|| vec![[Counter(0); GROUP]; 1 << GROUP_BITS]);
             self.weights = vec![[ONE / 3; OPINIONS]; FORMS * PLACES];
             self.last = vec![[0; PLACES]; FORMS];
         }
@@ -176,44 +243,25 @@ impl Model {
     }
 
     /// Passes one byte through `code`, which is told the probability of each bit and says the bit.
-    fn byte(&mut self, context: &Context, mut code: impl FnMut(u32, Probability) -> bool) -> u8 {
-        let mut partial = 1u32;
-        for position in (0..8).rev() {
-            let mut slots = [0usize; OPINIONS];
-            let mut logits = [0i32; OPINIONS];
-            let mut sum = 0i64;
-            let weights = self.weights.get(context.weights).copied();
-            let weights = weights.unwrap_or([ONE / 3; OPINIONS]);
-            for (opinion, hash) in context.hashes.iter().enumerate() {
-                let index = mix(*hash, u64::from(partial)) >> (64 - TABLE_BITS);
-                let slot = (opinion << TABLE_BITS) + index as usize;
-                let counter = self.counters.get(slot).copied().unwrap_or(Counter::NEW);
-                let logit = stretch(counter.probability);
-                if let Some(place) = slots.get_mut(opinion) {
-                    *place = slot;
-                }
-                if let Some(place) = logits.get_mut(opinion) {
-                    *place = logit;
-                }
-                sum += i64::from(logit) * i64::from(weights.get(opinion).copied().unwrap_or(0));
-            }
-            let probability = squash((sum >> 16).clamp(-2047, 2047) as i32);
-            let bit = code(position, probability);
-            partial = partial << 1 | u32::from(bit);
-            let target = if bit { 65_535 } else { 0 };
-            let error = target - i32::from(probability);
-            if let Some(weights) = self.weights.get_mut(context.weights) {
-                for (weight, logit) in weights.iter_mut().zip(logits) {
-                    *weight = (*weight + ((logit * error) >> RATE_SHIFT)).clamp(-8 * ONE, 8 * ONE);
-                }
-            }
-            for slot in slots {
-                if let Some(counter) = self.counters.get_mut(slot) {
-                    counter.learn(bit);
-                }
-            }
+    fn byte(&mut self, context: &Context, mut code: impl FnMut(Probability) -> bool) -> u8 {
+        let tables = &**TABLES;
+        let weights = &mut self.weights[context.weights];
+        let mut byte = 1;
+        for _ in 0..2 {
+            let [a, b, c, d, e] = &mut self.groups;
+            let at = context
+                .hashes
+                .map(|hash| (mix(hash, byte.into()) >> (u64::BITS - GROUP_BITS)) as usize);
+            let mut opinions = [
+                &mut a[at[0]],
+                &mut b[at[1]],
+                &mut c[at[2]],
+                &mut d[at[3]],
+                &mut e[at[4]],
+            ];
+            byte = half(tables, &mut opinions, weights, byte, &mut code);
         }
-        partial as u8
+        byte as u8
     }
 
     /// Remembers a whole record.
@@ -227,30 +275,52 @@ impl Model {
         }
     }
 
-    /// Compresses whole records that continue what `decoder` has read.
-    pub(super) fn pack(&mut self, mut decoder: Decoder, wire: &[u8]) -> Option<Vec<u8>> {
+    /// Passes whole records that continue what `decoder` has read through `code`, which is told
+    /// each bit and its probability.
+    fn pass(
+        &mut self,
+        mut decoder: Decoder,
+        wire: &[u8],
+        mut code: impl FnMut(Probability, bool),
+    ) -> Option<()> {
         self.make_tables();
-        let mut buffer = [0; MAX_RECORD_BYTES];
-        let mut out = Out::new(&mut buffer);
-        out.varint(wire.len() as u64);
-        let used = out.used();
-        let mut encoder = RangeEncoder::new(buffer.get(..used)?.to_vec());
         let mut rest = wire;
         while !rest.is_empty() {
             let (length, _) = decoder.decode(rest).ok()?;
             let (record, behind) = rest.split_at_checked(length)?;
             for (place, &byte) in record.iter().enumerate() {
                 let context = self.context(record.get(..place)?);
-                self.byte(&context, |position, probability| {
-                    let bit = byte >> position & 1 != 0;
-                    encoder.encode(probability, bit);
+                let mut bits = byte;
+                self.byte(&context, |probability| {
+                    let bit = bits & 0x80 != 0;
+                    bits <<= 1;
+                    code(probability, bit);
                     bit
                 });
             }
             self.end_record(record);
             rest = behind;
         }
+        Some(())
+    }
+
+    /// Compresses whole records that continue what `decoder` has read, and learns from them.
+    pub(super) fn pack(&mut self, decoder: Decoder, wire: &[u8]) -> Option<Vec<u8>> {
+        let mut buffer = [0; MAX_RECORD_BYTES];
+        let mut out = Out::new(&mut buffer);
+        out.varint(wire.len() as u64);
+        let used = out.used();
+        let mut encoder = RangeEncoder::new(buffer.get(..used)?.to_vec());
+        self.pass(decoder, wire, |probability, bit| {
+            encoder.encode(probability, bit)
+        })?;
         Some(encoder.finish())
+    }
+
+    /// Learns from whole records that are stored in another form.
+    pub(super) fn learn(&mut self, decoder: Decoder, wire: &[u8]) {
+        // They were decoded before: nothing is wrong with them.
+        let _ = self.pass(decoder, wire, |_, _| {});
     }
 
     /// The inverse of [`Self::pack`]. After an error the model is of no more use.
@@ -270,7 +340,7 @@ impl Model {
         let mut start = 0;
         while wire.len() < length {
             let context = self.context(wire.get(start..).unwrap_or_default());
-            let byte = self.byte(&context, |_, probability| range.decode(probability));
+            let byte = self.byte(&context, |probability| range.decode(probability));
             wire.push(byte);
             let record = wire.get(start..).unwrap_or_default();
             match decoder.decode(record) {
@@ -295,22 +365,26 @@ mod tests {
 
     #[test]
     fn the_tables_are_monotonic_and_inverse() {
-        assert!(TABLES.probability.windows(2).all(|pair| pair[0] <= pair[1]));
-        assert_eq!(squash(0), 1 << 15);
-        assert!(squash(-2047) > 0 && squash(2047) > 65_500);
+        let tables = &**TABLES;
+        assert!(tables.probability.windows(2).all(|pair| pair[0] <= pair[1]));
+        assert_eq!(tables.squash(0), 1 << 15);
+        assert!(tables.squash(-2047) > 0 && tables.squash(2047) > 65_500);
         for logit in -1500..=1500 {
-            let back = stretch(squash(logit));
-            let tolerance = 2 + 4 * i32::from(logit.unsigned_abs() > 700) * 40;
+            let probability = tables.squash(logit);
+            let back = i64::from(tables.logit[usize::from(probability >> 4)]);
+            let tolerance = 2 + 4 * i64::from(logit.abs() > 700) * 40;
             assert!((back - logit).abs() <= tolerance, "{logit}: {back}");
         }
     }
 
     #[test]
     fn a_counter_settles() {
-        let mut counter = Counter::NEW;
-        (0..1000).for_each(|_| counter.learn(true));
-        assert!(counter.probability > 65_000);
-        (0..1000).for_each(|_| counter.learn(false));
-        assert!(counter.probability < 500);
+        let mut counter = Counter(0);
+        assert_eq!((counter.probability(), counter.is_sure()), (1 << 15, false));
+        (0..1000).for_each(|_| counter.learn(true, &TABLES));
+        assert!(counter.is_sure() && counter.probability() > 65_000);
+        (0..1000).for_each(|_| counter.learn(false, &TABLES));
+        assert!(counter.is_sure() && counter.probability() < 500);
+        assert!(counter.probability() > 0, "a bit of no probability at all");
     }
 }

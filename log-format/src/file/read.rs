@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::frame::{self, Marker, Place};
 use super::header::{self, BadHeader};
-use super::model::Model;
+use super::model::{MAX_MODELED_BYTES, Model};
 use super::pack::{self, History};
 use super::scan::{Found, Frames, frame_bytes};
 use super::{
@@ -271,9 +271,9 @@ impl<R: Read + Seek> LogReader<R> {
             }
         };
         let result = match marker {
-            Marker::Raw => self.take_chunk(payload.len(), payload),
+            Marker::Raw => self.take_other_chunk(payload.len(), payload),
             Marker::Packed => pack::unpack(self.history.bytes(), &payload)
-                .and_then(|wire| self.take_chunk(payload.len(), wire)),
+                .and_then(|wire| self.take_other_chunk(payload.len(), wire)),
             Marker::Modeled if self.version < FIRST_MODELED_VERSION => Err(format!(
                 "a chunk of a kind that version {} does not have",
                 self.version
@@ -290,6 +290,16 @@ impl<R: Read + Seek> LogReader<R> {
             return Ok(false);
         }
         Ok(true)
+    }
+
+    /// A chunk that did not come through the model, which learns from it nevertheless.
+    fn take_other_chunk(&mut self, payload_bytes: usize, wire: Vec<u8>) -> Result<(), String> {
+        let before = self.decoder;
+        self.take_chunk(payload_bytes, wire)?;
+        if self.version >= FIRST_MODELED_VERSION && self.loaded.wire.len() <= MAX_MODELED_BYTES {
+            self.model.learn(before, &self.loaded.wire);
+        }
+        Ok(())
     }
 
     fn take_chunk(&mut self, payload_bytes: usize, wire: Vec<u8>) -> Result<(), String> {

@@ -51,6 +51,8 @@ pub struct LogWriter {
     decoder: Decoder,
     history: History,
     model: Model,
+    /// A chunk that could not be written.
+    unwritten: Option<Chunk>,
     /// A file of an older version is continued as such.
     version: u16,
 }
@@ -91,6 +93,7 @@ impl LogWriter {
             decoder: Decoder::new(),
             history: History::default(),
             model: Model::default(),
+            unwritten: None,
             version: FORMAT_VERSION,
         };
         writer.write(&bytes)?;
@@ -140,6 +143,7 @@ impl LogWriter {
             history: reader.history,
             version: reader.version,
             model: reader.model,
+            unwritten: None,
         };
         let metadata = writer.file.metadata();
         let whole = metadata.map_err(|error| writer.io("look at", error))?.len();
@@ -158,24 +162,44 @@ impl LogWriter {
     /// Appends wire bytes that continue the log and end with a whole record. They are written,
     /// but not durable before [`Self::sync`]. Returns how many records they are.
     ///
-    /// If a record is wrong, nothing is written; if writing fails, the chunks written before it
-    /// (each at most [`MAX_CHUNK_BYTES`]) stay, as [`Self::wire_offset`] says.
+    /// If a record is wrong, nothing of them is written; if writing fails, the chunks written before
+    /// it (each at most [`MAX_CHUNK_BYTES`]) stay, as [`Self::wire_offset`] says.
     pub fn append(&mut self, wire: &[u8]) -> Result<u64, LogError> {
-        let chunks = self.split(wire)?;
+        let before = self.records;
         let mut rest = wire;
-        let mut total = 0;
-        for chunk in chunks {
-            let (bytes, behind) = rest.split_at_checked(chunk.bytes).unwrap_or((rest, &[]));
-            rest = behind;
-            self.write_chunk(bytes)?;
-            self.history.push(bytes);
-            self.place.wire_offset += chunk.bytes as u64;
-            self.place.sync = chunk.decoder.sync();
-            self.records += chunk.records;
-            self.decoder = chunk.decoder;
-            total += chunk.records;
+        if let Some(failed) = &self.unwritten {
+            if let Some(behind) = wire.strip_prefix(failed.wire.as_slice()) {
+                rest = behind;
+                self.write_out()?;
+            } else {
+                // Other bytes than those that the model has learnt from.
+                *self = Self::reopen(&self.path)?.0;
+            }
         }
-        Ok(total)
+        for part in self.split(rest)? {
+            let (bytes, behind) = rest.split_at_checked(part.bytes).unwrap_or((rest, &[]));
+            rest = behind;
+            self.unwritten = Some(self.encode(part, bytes));
+            self.write_out()?;
+        }
+        Ok(self.records - before)
+    }
+
+    /// Writes the chunk that is not written yet.
+    fn write_out(&mut self) -> Result<(), LogError> {
+        let Some(chunk) = self.unwritten.take() else {
+            return Ok(());
+        };
+        if let Err(error) = self.write_frame(chunk.marker, &chunk.payload) {
+            self.unwritten = Some(chunk);
+            return Err(error);
+        }
+        self.history.push(&chunk.wire);
+        self.place.wire_offset += chunk.wire.len() as u64;
+        self.place.sync = chunk.part.decoder.sync();
+        self.records += chunk.part.records;
+        self.decoder = chunk.part.decoder;
+        Ok(())
     }
 
     /// Makes everything written so far durable (`fdatasync`).
@@ -267,31 +291,30 @@ impl LogWriter {
         Ok(parts)
     }
 
-    /// Writes wire bytes in the form that is smallest.
-    fn write_chunk(&mut self, wire: &[u8]) -> Result<(), LogError> {
-        let packed =
-            pack::pack(self.history.bytes(), wire).filter(|packed| packed.len() < wire.len());
-        let most = packed.as_ref().map_or(wire.len(), Vec::len);
-        if let Some((modeled, model)) = self.model_chunk(wire, most) {
-            self.write_frame(Marker::Modeled, &modeled)?;
-            // Only now: an append that failed may be tried again.
-            self.model = model;
-            return Ok(());
+    /// The chunk in the form that is smallest, as far as it is worth the effort to find out.
+    fn encode(&mut self, part: Part, wire: &[u8]) -> Chunk {
+        let mut marker = Marker::Raw;
+        let mut payload = wire.to_vec();
+        let mut consider = |other: Marker, bytes: Option<Vec<u8>>| {
+            if let Some(bytes) = bytes.filter(|bytes| bytes.len() < payload.len()) {
+                marker = other;
+                payload = bytes;
+            }
+            payload.len()
+        };
+        if wire.len() <= MAX_MODELED_BYTES && self.version >= FIRST_MODELED_VERSION {
+            consider(Marker::Modeled, self.model.pack(self.decoder, wire));
         }
-        match packed {
-            Some(packed) => self.write_frame(Marker::Packed, &packed),
-            None => self.write_frame(Marker::Raw, wire),
+        // What the model makes little of may repeat something that is longer ago.
+        if consider(Marker::Raw, None) > wire.len() / 2 {
+            consider(Marker::Packed, pack::pack(self.history.bytes(), wire));
         }
-    }
-
-    /// The chunk through the model, and the model behind it, if that is less than `most` bytes.
-    fn model_chunk(&self, wire: &[u8], most: usize) -> Option<(Vec<u8>, Model)> {
-        if wire.len() > MAX_MODELED_BYTES || self.version < FIRST_MODELED_VERSION {
-            return None;
+        Chunk {
+            part,
+            marker,
+            payload,
+            wire: wire.to_vec(),
         }
-        let mut model = self.model.clone();
-        let modeled = model.pack(self.decoder, wire)?;
-        (modeled.len() < most).then_some((modeled, model))
     }
 
     fn write_frame(&mut self, marker: Marker, payload: &[u8]) -> Result<(), LogError> {
@@ -344,8 +367,17 @@ impl LogWriter {
     }
 }
 
+/// A chunk as it goes into the file.
+#[derive(Debug)]
+struct Chunk {
+    part: Part,
+    marker: Marker,
+    payload: Vec<u8>,
+    wire: Vec<u8>,
+}
+
 /// Whole records that become one chunk.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Part {
     bytes: usize,
     records: u64,

@@ -42,11 +42,12 @@ impl From<GetDomainInfo> for DomainInfo {
 /// Writes a UUID the usual way, in five groups.
 pub fn format_uuid(handle: &[u8; 16]) -> String {
     let mut text = String::with_capacity(36);
-    for (i, byte) in handle.iter().enumerate() {
-        if matches!(i, 4 | 6 | 8 | 10) {
+    let digits = handle.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    for (i, digit) in digits.enumerate() {
+        if matches!(i, 8 | 12 | 16 | 20) {
             text.push('-');
         }
-        text.push_str(&format!("{byte:02x}"));
+        text.extend(char::from_digit(digit.into(), 16));
     }
     text
 }
