@@ -65,11 +65,12 @@ fn choose(all: Vec<NamedDomain>, wanted: &str) -> Result<NamedDomain, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::xen::Uuid;
 
     fn domain(domid: u16, name: &str, dying: bool) -> NamedDomain {
         let info = DomainInfo {
             domid,
-            uuid: String::new(),
+            uuid: Uuid::default(),
             dying,
             shutdown: false,
             paused: false,

@@ -9,6 +9,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use crate::error::Error;
+use crate::xen::Uuid;
 
 /// Where the locks are; a file system that does not survive a reboot.
 pub const LOCK_DIR: &str = "/run/xenlr";
@@ -20,7 +21,7 @@ pub struct Lock {
 }
 
 /// Locks a domain's ring, named by its UUID and number, for this process.
-pub fn acquire(dir: &Path, uuid: &str, domid: u16, name: &str) -> Result<Lock, Error> {
+pub fn acquire(dir: &Path, uuid: Uuid, domid: u16, name: &str) -> Result<Lock, Error> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -55,11 +56,11 @@ mod tests {
     #[test]
     fn a_second_reader_is_refused_until_the_first_is_gone() {
         let dir = tempfile::tempdir().unwrap();
-        let first = acquire(dir.path(), "u", 3, "g").unwrap();
-        let second = acquire(dir.path(), "u", 3, "g");
+        let first = acquire(dir.path(), Uuid::default(), 3, "g").unwrap();
+        let second = acquire(dir.path(), Uuid::default(), 3, "g");
         assert!(matches!(second, Err(Error::Refused(_))), "{second:?}");
-        acquire(dir.path(), "u", 4, "g").unwrap();
+        acquire(dir.path(), Uuid::default(), 4, "g").unwrap();
         drop(first);
-        acquire(dir.path(), "u", 3, "g").unwrap();
+        acquire(dir.path(), Uuid::default(), 3, "g").unwrap();
     }
 }

@@ -12,9 +12,9 @@ measure_memory() {
     unlogged=$(got heap) guest=$(got domain)
     figure memory.heap.unlogged "$unlogged"
     figure memory.heap.guest "$guest"
-    figure memory.unlogged "$((unlogged - stock))" ''
+    figure memory.unlogged "$(calc "$unlogged - $stock")" ''
     boot logged --smp 2 --timeout 600 -- memory "xenlr=\"record,buffer_kb=$ring_kib\""
     # A recorded domain's own pages come from the arena, those of another one from the heap.
-    figure memory.logged "$((4 * ($(got heap) - (unlogged - guest)) - ring_kib))"
+    figure memory.logged "$(calc "4 * ($(got heap) - ($unlogged - $guest)) - $ring_kib")"
     figure memory.heap.logged "$(got heap)"
 }

@@ -36,7 +36,7 @@ const PLACES: usize = 12;
 /// Numbers that [`form`] has, and one for the beginning of a record.
 const FORMS: usize = 21;
 /// A weight of 1.
-const ONE: i32 = 1 << 16;
+const ONE: i64 = 1 << 16;
 
 /// Logits are in units of 1/256, from -2047 to 2047.
 const LOGITS: usize = 4096;
@@ -47,10 +47,12 @@ const STEP: u128 = 4_311_810_305;
 struct Tables {
     /// The probability for each logit, which is the index with 2048 taken off.
     probability: [Probability; LOGITS],
-    /// The logit for each probability, of 4096ths.
-    logit: [i16; 4096],
+    /// The logit for a counter, by its highest 12 bits.
+    logit: [i32; 4096],
     /// How far a counter moves that has seen so many bits, as a fraction of 2^13.
-    rate: [i16; MEMORY + 1],
+    rate: [i32; MEMORY + 1],
+    /// What it has seen more after one more.
+    more: [i32; MEMORY + 1],
 }
 
 static TABLES: LazyLock<Box<Tables>> = LazyLock::new(|| {
@@ -58,7 +60,9 @@ static TABLES: LazyLock<Box<Tables>> = LazyLock::new(|| {
         probability: [0; LOGITS],
         logit: [0; 4096],
         rate: [0; MEMORY + 1],
+        more: [1; MEMORY + 1],
     });
+    tables.more[MEMORY] = 0;
     // Odds grow by the same factor from logit to logit; beyond even ones symmetry does the rest.
     let mut odds: u128 = 1 << 64;
     for distance in 0..=2047usize {
@@ -73,10 +77,10 @@ static TABLES: LazyLock<Box<Tables>> = LazyLock::new(|| {
         while at < LOGITS - 1 && usize::from(tables.probability[at]) < value * 16 + 8 {
             at += 1;
         }
-        tables.logit[value] = at as i16 - 2048;
+        tables.logit[value ^ 2048] = at as i32 - 2048;
     }
     for (seen, rate) in tables.rate.iter_mut().enumerate() {
-        *rate = (16_384 / (2 * seen + 3)) as i16;
+        *rate = 16_384 / (2 * seen as i32 + 3);
     }
     tables
 });
@@ -86,8 +90,8 @@ impl Tables {
         self.probability[(logit.clamp(-2047, 2047) + 2048) as usize % LOGITS]
     }
 
-    fn stretch(&self, counter: Counter) -> i32 {
-        i32::from(self.logit[usize::from(counter.probability() >> 4)])
+    fn stretch(&self, counter: Counter) -> i64 {
+        self.logit[(counter.0 as u32 >> 20) as usize].into()
     }
 }
 
@@ -116,14 +120,14 @@ impl Counter {
         let seen = self.0 as usize & MEMORY;
         let target = if bit { Self::HALF - 1 } else { -Self::HALF };
         let error = target - (self.0 >> Self::PROBABILITY_SHIFT);
-        let step = (error >> 3) * i32::from(tables.rate[seen]);
+        let step = (error >> 3).wrapping_mul(tables.rate[seen]);
         let kept = step & !((1 << Self::PROBABILITY_SHIFT) - 1);
-        self.0 = self.0.wrapping_add(kept) + i32::from(seen < MEMORY);
+        self.0 = self.0.wrapping_add(kept | tables.more[seen]);
     }
 }
 
 type Group = [Counter; GROUP];
-type Weights = [i32; OPINIONS];
+type Weights = [i64; OPINIONS];
 
 /// The state of the model, the same in writer and reader. Its tables are made for the first chunk.
 #[derive(Clone, Debug, Default)]
@@ -184,14 +188,14 @@ fn half(
         let logits = opinions.each_ref().map(|group| tables.stretch(group[slot]));
         let mut sum = 0;
         for (logit, weight) in logits.iter().zip(weights.iter()) {
-            sum += i64::from(*logit) * i64::from(*weight);
+            sum += logit * weight;
         }
         let probability = tables.squash(sum >> 16);
         let bit = code(probability);
         let target = if bit { 65_535 } else { 0 };
-        let error = target - i32::from(probability);
+        let error = target - i64::from(probability);
         for (weight, logit) in weights.iter_mut().zip(logits) {
-            *weight = weight.wrapping_add((logit * error) >> RATE_SHIFT);
+            *weight += (logit * error) >> RATE_SHIFT;
         }
         for group in opinions.iter_mut() {
             group[slot].learn(bit, tables);
@@ -371,7 +375,7 @@ mod tests {
         assert!(tables.squash(-2047) > 0 && tables.squash(2047) > 65_500);
         for logit in -1500..=1500 {
             let probability = tables.squash(logit);
-            let back = i64::from(tables.logit[usize::from(probability >> 4)]);
+            let back = i64::from(tables.logit[usize::from(probability >> 4 ^ 2048)]);
             let tolerance = 2 + 4 * i64::from(logit.abs() > 700) * 40;
             assert!((back - logit).abs() <= tolerance, "{logit}: {back}");
         }

@@ -98,11 +98,12 @@ fn search(dir: &Path, domain: &NamedDomain) -> Result<Option<PathBuf>, Error> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|e| Error::io(format!("read {}", dir.display()), e))?,
     };
+    let uuid = domain.info.uuid.to_string();
     let mut newest: Option<(u64, PathBuf)> = None;
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if !name.ends_with(".xlr") || !name.contains(&domain.info.uuid) {
+        if !name.ends_with(".xlr") || !name.contains(&uuid) {
             continue;
         }
         // A file whose header cannot be read is no file of ours to continue.
@@ -136,7 +137,7 @@ fn named(path: &Path, domain: &NamedDomain) -> Result<Option<PathBuf>, Error> {
 }
 
 fn is_of(header: &Header, domain: &NamedDomain) -> bool {
-    header.domain.uuid == domain.info.uuid
+    header.domain.uuid == domain.info.uuid.to_string()
         && header.domain.domid == u32::from(domain.info.domid)
         && header.extra.get("boot_id").and_then(|id| id.as_str()) == Some(&boot_id())
 }
@@ -202,14 +203,14 @@ mod tests {
     use crate::record::drain::drain;
     use crate::record::sink::FileSink;
     use crate::ringio::fake::FakeRing;
-    use crate::xen::DomainInfo;
+    use crate::xen::{DomainInfo, Uuid};
     use log_format::file::Domain;
     use log_format::{Encoder, Item, MAX_RECORD_BYTES, Record};
 
     fn domain() -> NamedDomain {
         let info = DomainInfo {
             domid: 5,
-            uuid: "0123".into(),
+            uuid: Uuid([7; 16]),
             dying: false,
             shutdown: false,
             paused: false,
@@ -225,7 +226,7 @@ mod tests {
         Header {
             domain: Domain {
                 name: "g/x".into(),
-                uuid: "0123".into(),
+                uuid: Uuid([7; 16]).to_string(),
                 domid: 5,
                 memory_kib: 1,
             },
@@ -300,7 +301,10 @@ mod tests {
     fn names_are_harmless_and_dated() {
         let mut header = header();
         header.started_unix_ns = 1_222_603_200_000_000_000;
-        assert_eq!(file_name(&header), "g_x-0123-20080928T120000Z.xlr");
+        assert_eq!(
+            file_name(&header),
+            "g_x-07070707-0707-0707-0707-070707070707-20080928T120000Z.xlr"
+        );
         assert_eq!(utc(951_782_400), "20000229T000000Z");
         assert_eq!(utc(1_798_761_599), "20261231T235959Z");
     }

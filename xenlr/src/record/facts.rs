@@ -113,7 +113,7 @@ pub fn collect(
         cpuid_faults: status.cpuid_faults(),
         domain: HeaderDomain {
             name: domain.name.clone(),
-            uuid: domain.info.uuid.clone(),
+            uuid: domain.info.uuid.to_string(),
             domid: u32::from(domain.info.domid),
             memory_kib: from
                 .config

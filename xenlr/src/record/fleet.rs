@@ -12,9 +12,15 @@ use super::session::{Opened, Session, may_recover};
 use crate::domains::{self, NamedDomain};
 use crate::error::Error;
 use crate::output::Output;
-use crate::xen::{EventChannels, Port, Xen};
+use crate::xen::{EventChannels, Port, Uuid, Xen};
 use crate::xenstore::Xenstore;
 
+/// How often one looks which domains there are.
+const SCAN_INTERVAL: Duration = Duration::from_secs(1);
+/// The same where xenstore tells of changes.
+const WATCHED_INTERVAL: Duration = Duration::from_secs(10);
+/// The same while one is being created: it does not begin before its log is read.
+const CREATE_INTERVAL: Duration = Duration::from_millis(50);
 /// After a failure, how long until the next try.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a domain that runs may be without a stored configuration before it is read without.
@@ -51,7 +57,7 @@ struct Reading<'x> {
 }
 
 /// Names one run of a domain: numbers are used again.
-type Key = (u16, String);
+type Key = (u16, Uuid);
 
 /// The recorded domains of this host.
 pub struct Fleet<'x> {
@@ -60,6 +66,8 @@ pub struct Fleet<'x> {
     writing: Writing,
     output: Output,
     slots: HashMap<Key, Slot<'x>>,
+    /// A domain was between two states when one looked.
+    is_unsettled: bool,
 }
 
 impl<'x> Fleet<'x> {
@@ -76,6 +84,7 @@ impl<'x> Fleet<'x> {
             writing,
             output,
             slots: HashMap::new(),
+            is_unsettled: false,
         }
     }
 
@@ -94,11 +103,23 @@ impl<'x> Fleet<'x> {
         })
     }
 
-    /// Whether a domain is being created whose recording is to be taken up.
-    pub fn is_waiting(&self) -> bool {
-        self.slots
-            .values()
-            .any(|slot| matches!(slot, Slot::Waiting { .. }))
+    /// How long there is nothing to do but for what Xen or xenstore tells of. With `is_watching`
+    /// xenstore tells of domains that come and go.
+    pub fn patience(&self, is_watching: bool) -> Duration {
+        let most = if is_watching && !self.is_unsettled {
+            WATCHED_INTERVAL
+        } else {
+            SCAN_INTERVAL
+        };
+        let each = self.slots.values().map(|slot| match slot {
+            Slot::Waiting { .. } => CREATE_INTERVAL,
+            Slot::Reading(reading) if reading.failure.is_none() && reading.session.is_heard() => {
+                self.writing.interval.saturating_sub(reading.session.idle())
+            }
+            Slot::Reading(_) | Slot::Failed { .. } => SCAN_INTERVAL,
+            Slot::Done => most,
+        });
+        each.fold(most, Duration::min)
     }
 
     /// Gives all event channels back.
@@ -114,6 +135,7 @@ impl<'x> Fleet<'x> {
     /// those whose time has come.
     pub fn scan(&mut self, mut store: Option<&mut Xenstore>) -> Result<(), Error> {
         let infos = self.xen.domains()?;
+        self.is_unsettled = false;
         let gone: Vec<Key> = self
             .slots
             .keys()
@@ -131,7 +153,7 @@ impl<'x> Fleet<'x> {
             if info.domid == 0 || info.dying {
                 continue;
             }
-            let key = (info.domid, info.uuid.clone());
+            let key = (info.domid, info.uuid);
             let due = match self.slots.get(&key) {
                 None | Some(Slot::Waiting { .. }) => true,
                 Some(Slot::Failed { next_try, .. }) => *next_try <= Instant::now(),
@@ -157,7 +179,10 @@ impl<'x> Fleet<'x> {
         let slot = match self.try_take_up(&key, &named) {
             Ok(slot) => slot,
             // It is being created or destroyed: the next scan sees which.
-            Err(Error::NoDomain { .. } | Error::NotReady { .. }) => return,
+            Err(Error::NoDomain { .. } | Error::NotReady { .. }) => {
+                self.is_unsettled = true;
+                return;
+            }
             Err(e) => {
                 let why = e.to_string();
                 let is_known = matches!(self.slots.get(&key),
@@ -330,7 +355,7 @@ impl<'x> Fleet<'x> {
                     reading.failure = Some(why);
                 }
                 // As long as the ring is mapped its records are not lost.
-                self.slots.insert(key.clone(), Slot::Reading(reading));
+                self.slots.insert(*key, Slot::Reading(reading));
             }
         }
     }

@@ -54,7 +54,7 @@ impl<'x> Session<'x> {
     ) -> Result<Opened<'x>, Error> {
         let lock = lock::acquire(
             Path::new(LOCK_DIR),
-            &named.info.uuid,
+            named.info.uuid,
             named.info.domid,
             &named.name,
         )?;
@@ -107,6 +107,11 @@ impl<'x> Session<'x> {
             let _ = self.domain.bind(None);
             let _ = channels.unbind(port);
         }
+    }
+
+    /// Whether Xen tells of what is new.
+    pub fn is_heard(&self) -> bool {
+        self.port.is_some()
     }
 
     /// The port that Xen notifies.

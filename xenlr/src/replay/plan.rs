@@ -59,7 +59,9 @@ pub fn make(xen: &Xen, args: &Replaying, output: Output) -> Result<Plan, Error> 
     let summary = check_records(&mut reader, output).map_err(unusable)?;
     let all = domains::list(xen, crate::xenstore::Xenstore::connect().ok().as_mut())?;
     let name = choose_name(&header, args.name.as_deref(), &all)?;
-    let is_running = all.iter().any(|d| d.info.uuid == header.domain.uuid);
+    let is_running = all
+        .iter()
+        .any(|d| d.info.uuid.to_string() == header.domain.uuid);
     if is_running {
         output.warn(
             "the recorded domain, or another with its UUID, is running: the replayed one gets a \

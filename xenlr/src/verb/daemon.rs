@@ -19,10 +19,6 @@ use crate::xenstore::Xenstore;
 
 /// Seconds after which records are written when nothing else is said.
 const DEFAULT_INTERVAL_S: u64 = 30;
-/// How often domains are looked for, besides xenstore's word.
-const SCAN_INTERVAL: Duration = Duration::from_secs(1);
-/// The same while a domain is being created, which does not begin before its log is read.
-const CREATE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Runs until a signal comes.
 pub fn run(args: &Daemon, output: Output) -> Result<Exit, Error> {
@@ -67,11 +63,7 @@ fn serve(
     while !signals.raised() {
         let mut fds = vec![signals.as_fd(), channels.as_fd()];
         fds.extend(store.connection.as_ref().map(AsFd::as_fd));
-        let interval = if fleet.is_waiting() {
-            CREATE_INTERVAL
-        } else {
-            SCAN_INTERVAL
-        };
+        let interval = fleet.patience(store.connection.is_some());
         poll::wait(&fds, interval).map_err(|e| Error::io("wait for events", e))?;
         let ports = channels
             .take_pending()

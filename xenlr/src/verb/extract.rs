@@ -108,7 +108,7 @@ fn follow(
     let signals = Signals::install().map_err(|e| Error::io("take over signals", e))?;
     let channels = open_channels()?;
     session.listen(&channels, output);
-    let (domid, uuid) = (session.named.info.domid, session.named.info.uuid.clone());
+    let (domid, uuid) = (session.named.info.domid, session.named.info.uuid);
     let bar = output.progress("records", 0);
     let mut bytes = 0;
     let mut last_look = false;

@@ -162,7 +162,7 @@ fn to_json(named: &NamedDomain, status: &Status) -> Json {
     json!({
         "name": named.name,
         "domid": named.info.domid,
-        "uuid": named.info.uuid,
+        "uuid": named.info.uuid.to_string(),
         "mode": mode_name(status.mode),
         "state": state_name(status.state),
         "sync": raw.sync,

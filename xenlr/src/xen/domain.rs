@@ -1,6 +1,6 @@
 //! One domain and what can be done with its log.
 
-use std::io;
+use std::{fmt, io};
 
 use log_format::control::{Divergence, Mode, State};
 
@@ -15,7 +15,7 @@ pub struct DomainInfo {
     /// Its number.
     pub domid: u16,
     /// Its UUID.
-    pub uuid: String,
+    pub uuid: Uuid,
     /// Being torn down.
     pub dying: bool,
     /// The guest has shut down or crashed.
@@ -30,7 +30,7 @@ impl From<GetDomainInfo> for DomainInfo {
     fn from(raw: GetDomainInfo) -> Self {
         Self {
             domid: raw.domain,
-            uuid: format_uuid(&raw.handle),
+            uuid: Uuid(raw.handle),
             dying: raw.flags & abi::DOMINF_DYING != 0,
             shutdown: raw.flags & abi::DOMINF_SHUTDOWN != 0,
             paused: raw.flags & abi::DOMINF_PAUSED != 0,
@@ -39,17 +39,21 @@ impl From<GetDomainInfo> for DomainInfo {
     }
 }
 
-/// Writes a UUID the usual way, in five groups.
-pub fn format_uuid(handle: &[u8; 16]) -> String {
-    let mut text = String::with_capacity(36);
-    let digits = handle.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    for (i, digit) in digits.enumerate() {
-        if matches!(i, 8 | 12 | 16 | 20) {
-            text.push('-');
+/// A domain's UUID.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Uuid(pub [u8; 16]);
+
+/// The usual way, in five groups.
+impl fmt::Display for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, byte) in self.0.iter().enumerate() {
+            if matches!(i, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
         }
-        text.extend(char::from_digit(digit.into(), 16));
+        Ok(())
     }
-    text
 }
 
 /// How a recording or a replay stands: Xen's numbers with the enumerations made out.
@@ -213,7 +217,10 @@ mod tests {
     #[test]
     fn uuid_has_five_groups() {
         let handle = *b"\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef";
-        assert_eq!(format_uuid(&handle), "01234567-89ab-cdef-0123-456789abcdef");
+        assert_eq!(
+            Uuid(handle).to_string(),
+            "01234567-89ab-cdef-0123-456789abcdef"
+        );
     }
 
     #[test]

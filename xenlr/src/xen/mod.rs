@@ -14,7 +14,7 @@ mod ring;
 use std::cell::RefCell;
 use std::io;
 
-pub use domain::{Domain, DomainInfo, Status};
+pub use domain::{Domain, DomainInfo, Status, Uuid};
 pub use evtchn::{EventChannels, Port};
 pub use ring::Ring;
 
