@@ -11,6 +11,9 @@ warnings() { grep -iE '(^|[^a-z0-9_/.-])warning(:|\[)' "$1"; }
 # reports CONSOLE: what UBSAN found.
 reports() { grep -a 'UBSAN:' "$1"; }
 
+# complaints CONSOLE: what XenLR's own checks found.
+complaints() { grep -aE 'Xen (WARN|BUG) at arch/x86/xenlr/' "$1"; }
+
 # no_lines FINDER FILE CONTROL: fails where the finder finds a line in the file, or does not find the control behind it.
 no_lines() {
     if "$1" "$2"; then
@@ -60,6 +63,7 @@ part_debug() {
     fresh_xen debug CONFIG_DEBUG=y
     boot debug logs
     tells debug 'Xen version .* debug=y'
+    no_lines complaints "$NIGHTLY/debug.console" '(XEN) Xen WARN at arch/x86/xenlr/digest.c:1'
     echo "no warning, a guest recorded and replayed equal"
 }
 
