@@ -80,6 +80,24 @@ impl Decoder {
             let (length, ticks) = short?;
             return Ok((length, self.take_short_tsc(slot, expected.step, ticks)?));
         }
+        if let [EVENT_AS_EXPECTED, witness, ..] = *input
+            && predictor.allows(expected.step.into(), true)
+            && predictor.needs_witness(expected.step.into())
+            && let Some(sync) = predictor.sync.checked_add(expected.step.into())
+        {
+            let (step, port) = (expected.step.into(), expected.port);
+            self.predictor
+                .observe_event(slot, step, sync, witness, port);
+            let record = Record::Event { port };
+            return Ok((
+                2,
+                Item {
+                    sync,
+                    witness,
+                    record,
+                },
+            ));
+        }
         let mut rest = In::new(input);
         let (step, item) = get(predictor, expected, &mut rest)?;
         self.predictor.observe(slot, step, &item);
@@ -120,6 +138,9 @@ impl Decoder {
         Encoder::from_predictor(self.predictor)
     }
 }
+
+/// The tag of the second most frequent form.
+const EVENT_AS_EXPECTED: u8 = Form::EventExpected as u8;
 
 fn get<'a>(
     predictor: &Predictor,
