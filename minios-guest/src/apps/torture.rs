@@ -92,6 +92,7 @@ pub fn run() {
         }
     }
 
+    devices::settle(&mut torture);
     console::flush();
     for value in [witness::combined(), witness::EXITS.load(Relaxed), event::total(), clock::now()] {
         torture.sum.mix(value);

@@ -3,7 +3,7 @@
 use super::Torture;
 use crate::abi::{nr, vcpuop, Runstate};
 use crate::memory::Page;
-use crate::{console, hypercall, say, xenstore};
+use crate::{clock, console, hypercall, say, xenstore};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Where Xen writes the runstate and the second copy of the time page.
@@ -71,6 +71,18 @@ pub fn runstate(t: &mut Torture) {
 /// Registers the runstate area or the second time area (again).
 pub fn areas(t: &mut Torture) {
     let time = t.random.one_in(2);
+    register(t, time);
+}
+
+/// Registers the runstate area and sleeps until Xen has written it: a logged guest's is written
+/// each 100 ms at most. So whatever the seed, there is a runstate that came by itself, and the
+/// last one stands in memory at the end.
+pub fn settle(t: &mut Torture) {
+    register(t, false);
+    clock::sleep(150 * clock::MILLISECOND);
+}
+
+fn register(t: &mut Torture, time: bool) {
     let command = if time { vcpuop::REGISTER_TIME_AREA } else { vcpuop::REGISTER_RUNSTATE_AREA };
     let mut argument = AREAS.address() + if time { 64 } else { 0 };
     let result = hypercall::vcpu_op(command, &mut argument);
