@@ -18,15 +18,15 @@ as_root() {
 # hash_of WORD...: a short digest of the words, for cache keys.
 hash_of() { printf '%s\0' "$@" | sha256sum | cut -c1-20; }
 
-# hash_paths PATH...: a digest of names, modes and contents below the paths; those that do not exist count as absent.
-# Build products (target/) do not count.
+# hash_paths PATH...: a digest of names and contents below the paths; those that do not exist count as absent.
+# Neither build products (target/) nor the place of the checkout count.
 hash_paths() {
     local path
     for path; do
-        [ -e "$path" ] || { printf 'absent %s\n' "$path"; continue; }
+        [ -e "$path" ] || { printf 'absent  %s\n' "$path"; continue; }
         find "$path" -name target -prune -o \( -type f -o -type l \) -print0 |
             LC_ALL=C sort -z | xargs -0r sha256sum
-    done | sha256sum | cut -c1-20
+    done | sed "s|  $ROOT/|  |" | sha256sum | cut -c1-20
 }
 
 # with_lock NAME COMMAND...: one process at a time for a cache folder.
