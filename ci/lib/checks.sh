@@ -17,19 +17,19 @@ check_format() { # the Rust code is formatted
 check_clippy() { # no lint, in the host's crates and in the guest
     find_cargo
     cargo_has clippy || { echo "no clippy for $HOST_CARGO"; exit 77; }
-    (cd "$ROOT" && host_cargo clippy -q --locked --workspace --all-targets -j "$JOBS" -- -D warnings)
+    (cd "$ROOT" && host_cargo clippy -q --locked --workspace --all-targets --target-dir "$(checks_dir tests)" -j "$JOBS" -- -D warnings)
     [ ! -f "$ROOT/minios-guest/Makefile" ] ||
         env -u CARGO -u RUSTC make -C "$ROOT/minios-guest" check CARGO="$HOST_CARGO" RUSTC="$(dirname "$HOST_CARGO")/rustc"
 }
 
 check_cargo() { # the crates' own tests
     find_cargo
-    (cd "$ROOT" && host_cargo test --locked --workspace --no-fail-fast -j "$JOBS")
+    (cd "$ROOT" && host_cargo test --locked --workspace --no-fail-fast --target-dir "$(checks_dir tests)" -j "$JOBS")
 }
 
 check_loom() { # the ring and the stage hold in every order that two CPUs may see; each ordering taken away is found
     find_cargo
-    (cd "$ROOT" && RUSTFLAGS="--cfg loom" host_cargo test --locked -p hv-logger --lib --target-dir "$TARGET/loom" -j "$JOBS")
+    (cd "$ROOT" && RUSTFLAGS="--cfg loom" host_cargo test --locked -p hv-logger --lib --target-dir "$(checks_dir loom)" -j "$JOBS")
 }
 
 # rig_with_qemu TEXT: runs the rig with a QEMU that says this and aborts, however often it is started: how often is the result.
@@ -126,7 +126,8 @@ EOF
 check_fuzz() { # bounded runs of the fuzz targets find nothing, and one of a target with a planted bug finds it
     local run=$ROOT/fuzz/run.sh FOUND
     find_cargo
-    export CARGO=$HOST_CARGO CARGO_TARGET_DIR=$TARGET/fuzz
+    CARGO_TARGET_DIR=$(checks_dir fuzz)
+    export CARGO=$HOST_CARGO CARGO_TARGET_DIR
     unset RUSTC
     # Its C++ and the coverage passes are not everywhere; the corpora are replayed by check_cargo in any case.
     "$HOST_CARGO" build -q --locked --release --manifest-path "$ROOT/fuzz/Cargo.toml" --target x86_64-unknown-linux-gnu -p libfuzzer-sys ||
@@ -143,7 +144,12 @@ check_fuzz() { # bounded runs of the fuzz targets find nothing, and one of a tar
         return 1
     fi
     grep 'the planted bug' "$FOUND/log"
-    rm -rf "$FOUND" "$TARGET"/fuzz/artifacts/control-*
+    rm -rf "$FOUND" "$CARGO_TARGET_DIR"/artifacts/control-*
+}
+
+# compare_abi: the headers of $tree.
+compare_abi() {
+    XENLR_XEN_TREE=$tree host_cargo test --locked -p xenlr --test abi --target-dir "$(checks_dir tests)" -j "$JOBS" -- --ignored
 }
 
 check_abi() { # sizes, offsets and numbers of the public headers are the same in Rust
@@ -152,10 +158,10 @@ check_abi() { # sizes, offsets and numbers of the public headers are the same in
     source_commit xenlr
     tree=$(mktemp -d)
     xen_git "$XEN_REPO" archive "$XEN_COMMIT" xen/include/public | tar -x -C "$tree"
-    (cd "$ROOT" && XENLR_XEN_TREE=$tree host_cargo test --locked -p xenlr --test abi -j "$JOBS" -- --ignored) || return
+    (cd "$ROOT" && compare_abi) || return
     # Control: a field that moved is found.
     sed -i 's/^    uint32_t magic; .*/    uint32_t moved;\n&/' "$tree/xen/include/public/xenlr.h"
-    (cd "$ROOT" && ! XENLR_XEN_TREE=$tree host_cargo test -q --locked -p xenlr --test abi -j "$JOBS" -- --ignored >"$tree/log" 2>&1) ||
+    (cd "$ROOT" && ! compare_abi >"$tree/log" 2>&1) ||
         { echo "control: a moved field is not found"; return 1; }
     rm -rf "$tree"
 }

@@ -34,5 +34,16 @@ find_cargo() {
     export HOST_CARGO
 }
 
+# checks_dir NAME: where cargo builds for the checks NAME: outside of the checkout, so that the crates of others are compiled
+# once for all checkouts.
+checks_dir() {
+    local dir
+    dir=$CACHE/cargo/$(hash_of "$(cat "$ROOT/Cargo.lock" "$ROOT/fuzz/Cargo.lock")" "$("$HOST_CARGO" -vV)")
+    mkdir -p "$dir"
+    touch "$dir"
+    keep_newest 2 "$CACHE/cargo/"
+    printf '%s' "$dir/$1"
+}
+
 # host_cargo ARG...: that cargo with its own rustc, whatever toolchain find_rust chose for what goes into Xen.
 host_cargo() { env -u RUSTC -u CARGO "$HOST_CARGO" "$@"; }
