@@ -11,4 +11,4 @@ trap 'rm -rf "$work"' EXIT
 . ci/vm/host.sh
 mkdir "$work/overlay"
 xenlr_example fuzz_reader "$work/overlay/fuzz_reader"
-"$RIG" --smp 2 --timeout "${XENLR_RIG_TIMEOUT:-400}" --xen-args conring_size=1m --overlay "$work/overlay" "$here/dom0.sh" "$@"
+"$RIG" --smp 2 --timeout "${XENLR_RIG_TIMEOUT:-1000}" --xen-args conring_size=1m --overlay "$work/overlay" "$here/dom0.sh" "$@"
