@@ -48,7 +48,7 @@ fresh_xen_in() {
 # boot NAME WHAT: boots it for ci/dom0/nightly WHAT; Xen's console is NAME.console then.
 boot() {
     local status=0 console
-    XENLR_XEN=$NIGHTLY/$1.xen "${RIG:-$ROOT/ci/rig}" --smp 2 --timeout 400 --out "$NIGHTLY/out" "$ROOT/ci/dom0/nightly" "$2" \
+    XENLR_XEN=$NIGHTLY/$1.xen "${RIG:-$ROOT/ci/rig}" --smp 2 --timeout 1800 --out "$NIGHTLY/out" "$ROOT/ci/dom0/nightly" "$2" \
         >"$NIGHTLY/$1.rig" 2>&1 || status=$?
     cat "$NIGHTLY/$1.rig"
     console=$(sed -n 's/.*console in //p' "$NIGHTLY/$1.rig" | head -n 1)

@@ -1,8 +1,10 @@
 # For scripts that run in the rig's dom0: . /rig/lib.sh
-# Shell functions to start guests, watch their consoles, type into them, and report. Times are seconds of dom0.
+# Shell functions to start guests, watch their consoles, type into them, and report.
 # Exit statuses of a test: 0 SUCCESS, 77 SKIP, 99 ERROR (the test itself could not work), anything else FAILURE.
 
 CONSOLES=/var/log/xen/console
+# Seconds of dom0 after which a wait is taken for a hang. What takes 10 s on a quiet machine has taken 100 s on a busy one.
+PATIENCE=600
 
 fail() { echo "FAIL: $*"; save_state; exit 1; }
 skip() { echo "SKIP: $*"; exit 77; }
@@ -44,17 +46,19 @@ console_file() { echo "$CONSOLES/guest-$1.log"; }
 # console NAME: what the guest printed so far.
 console() { cat "$(console_file "$1")" 2>/dev/null | tr -d '\r'; }
 
-# wait_console NAME PATTERN [SECONDS] [COUNT]: until COUNT (1) lines of the console match the pattern (grep -E); else the test fails.
+# wait_console NAME PATTERN [COUNT]: until COUNT (1) lines of the console match the pattern (grep -E); else the test fails.
 wait_console() {
-    local name=$1 pattern=$2 limit=${3:-30} count=${4:-1}
-    wait_until "$limit" printed "$name" "$pattern" "$count" ||
-        { console "$name" | tail -n 20; fail "$name: no '$pattern' on the console in $limit s"; }
+    local name=$1 pattern=$2 count=${3:-1}
+    wait_until printed "$name" "$pattern" "$count" ||
+        { console "$name" | tail -n 20; fail "$name: no '$pattern' on the console in $PATIENCE s"; }
 }
 
 printed() { [ "$(console "$1" | grep -cE -- "$2")" -ge "$3" ]; }
 
-# wait_until SECONDS COMMAND…: until the command succeeds; else returns 1.
-wait_until() {
+# wait_until COMMAND…: until the command succeeds; returns 1 when it did not in $PATIENCE.
+wait_until() { within $PATIENCE "$@"; }
+# within SECONDS COMMAND…: the same with a limit of its own, for what need not come.
+within() {
     local end=$(($(now) + $1))
     shift
     until "$@" >/dev/null 2>&1; do
@@ -85,9 +89,9 @@ type_line() {
     printf "${3:-\r}" >"$tty"
 }
 
-# wait_end NAME [SECONDS]: until the domain is gone.
+# wait_end NAME: until the domain is gone.
 wait_end() {
-    wait_until "${2:-30}" gone "$1" || fail "$1 did not end in ${2:-30} s: $(xl list "$1" | tail -n 1)"
+    wait_until gone "$1" || fail "$1 did not end in $PATIENCE s: $(xl list "$1" | tail -n 1)"
 }
 gone() { [ -z "$(domid "$1")" ]; }
 
@@ -153,14 +157,14 @@ nobody_records() { ! xenlr status | grep -q ' record '; }
 # log_of NAME: the newest log of a domain of this name.
 log_of() { ls -t "$LOGS/$1"-*.xlr 2>/dev/null | head -n 1; }
 
-# wait_log NAME [SECONDS]: until the log of the domain is complete; the file stands in $log then.
+# wait_log NAME: until the log of the domain is complete; the file stands in $log then.
 wait_log() {
-    wait_until "${2:-30}" log_complete "$1" || {
+    wait_until log_complete "$1" || {
         xl list
         xenlr status
         tail -n 5 /out/daemon.log
         console "$1" | tail -n 5
-        fail "the log of $1 is not complete after ${2:-30} s: $(xenlr info "$(log_of "$1")" 2>&1)"
+        fail "the log of $1 is not complete after $PATIENCE s: $(xenlr info "$(log_of "$1")" 2>&1)"
     }
     log=$(log_of "$1")
 }

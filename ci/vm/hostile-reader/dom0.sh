@@ -26,18 +26,18 @@ waits() { [ "$(state "$1")" = 'no reader yet' ]; }
 
 record bystander1 'daytime'
 record bystander2 'talk seconds=100000'
-wait_console bystander1 '^daytime' 60 2
+wait_console bystander1 '^daytime' 2
 spared="$(domid bystander1) $(domid bystander2)"
 # Two logs to replay. A replay needs the place in the arena that its recording had: others find theirs before it.
 logged room /guests/minios 'cmdline="daytime"' 'memory=64'
 record small 'torture 31 steps=200'
 record other 'torture 33 steps=200'
-wait_log small 60
+wait_log small
 small=$log
-wait_log other 60
+wait_log other
 other=$log
 xl destroy room
-wait_until 30 only_bystanders || fail "domains stay: $(xl list)"
+wait_until only_bystanders || fail "domains stay: $(xl list)"
 before=$(free_pages)
 
 # ---- calls ------------------------------------------------------------------------------------------------------------
@@ -67,11 +67,11 @@ for round in $(seq "$rounds"); do
     xenlr replay -q "$other" --name paused --until 20 >/dev/null || fail "replay --until: $?"
     kill -STOP "$(cat /run/xenlr-daemon.pid)"
     record waiting 'talk seconds=100000'
-    wait_until 30 waits waiting || fail "waiting: $(state waiting)"
+    wait_until waits waiting || fail "waiting: $(state waiting)"
     # Who keeps its ring mapped keeps it dying.
     /fuzz_reader hold "$(domid dying)" >/tmp/hold 2>&1 &
     holding=$!
-    wait_until 30 held || fail "fuzz_reader hold: $(cat /tmp/hold)"
+    wait_until held || fail "fuzz_reader hold: $(cat /tmp/hold)"
     destroy dying
     rm -f /tmp/enough
     churn &
@@ -109,7 +109,7 @@ done
 for round in $(seq $((rounds * 3))); do
     # It does nothing but read clocks, so that its small ring fills up at once: only then does Xen look at the reader's index.
     guest written /guests/minios "cmdline=\"torture $round steps=100000000 only=0\"" 'memory=8' 'xenlr="record,buffer_kb=16"'
-    wait_console written '^torture: seed' 60
+    wait_console written '^torture: seed'
     /fuzz_reader ring "$seed" "$(domid written)" 1000 >/tmp/ring 2>&1 || { cat /tmp/ring; fail "fuzz_reader ring: $?"; }
     sed 's/^/    recording, /' /tmp/ring
     cat /tmp/ring >>/out/rings
@@ -128,14 +128,14 @@ done
 
 # ---- afterwards -------------------------------------------------------------------------------------------------------
 
-wait_until 60 only_bystanders || fail "domains stay: $(xl list)"
+wait_until only_bystanders || fail "domains stay: $(xl list)"
 after=$(free_pages)
 note "$before free pages before, $after after"
 [ $((before - after)) -lt 8 ] || fail "$((before - after)) pages are lost"
 kill -0 "$(cat /run/xenlr-daemon.pid)" || fail "the daemon died: $(tail -n 5 /out/daemon.log)"
 record fresh 'torture 32 steps=200'
 [ $((after - $(free_pages))) -gt 64 ] || fail "control: a living domain does not show"
-wait_log fresh 60
+wait_log fresh
 fresh=$log
 for name in bystander1 bystander2; do
     xenlr stop $name >/dev/null || fail "xenlr stop $name: $?"

@@ -25,7 +25,7 @@ debug() {
     id=$(domid "$name")
     before=$(standing "$name")
     gdbsx -a "$id" 64 $port >/tmp/gdbsx.log 2>&1 &
-    wait_until 10 listening || fail "gdbsx does not listen: $(cat /tmp/gdbsx.log)"
+    wait_until listening || fail "gdbsx does not listen: $(cat /tmp/gdbsx.log)"
     LC_ALL=C gdb -nx -batch -ex "target remote 127.0.0.1:$port" -x /tmp/commands $kernel >"$file" 2>&1 ||
         fail "gdb: $(cat "$file")"
     md5sum </tmp/memory >>"$file"
@@ -38,7 +38,7 @@ rip_of() { sed -n "s/^rip[: ]*\(0x\)*\([0-9a-f]*\).*/\2/p" "$1" | head -n 1; }
 
 start_daemon
 logged guest $kernel 'cmdline="torture 41 steps=300"' 'memory=16'
-wait_log guest 60
+wait_log guest
 kill "$(cat /run/xenlr-daemon.pid)"
 middle=$(($(xenlr dump --json "$log" | tail -n 1 | field sync) / 2))
 note "recorded; the points are $middle and $((middle + 1))"

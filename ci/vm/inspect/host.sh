@@ -2,6 +2,7 @@
 # A replay that stands at a point, or that diverged, is looked at with the ordinary tools: gdb through Xen's gdbsx, and xenctx.
 # Two replays to the same point show the same registers, memory and symbols, which are the guest's own. Control: another point
 # shows others.
+# takes: 350 s
 set -euo pipefail
 PROG=vm/inspect
 here=ci/vm/inspect
@@ -26,5 +27,5 @@ end=$(printf '%#x' $(($(section .bss 2) + $(section .bss 4))))
 
 # Xen offers gdbsx in debug builds and to experts only.
 build_xen xenlr CONFIG_EXPERT=y
-XENLR_XEN=$XEN_OUT/xen "$RIG" --smp 2 --timeout 300 --overlay "$overlay" "$here/dom0.sh" \
+XENLR_XEN=$XEN_OUT/xen "$RIG" --smp 2 --overlay "$overlay" "$here/dom0.sh" \
     "$start" "$end" "$(section .rodata 2)" $(($(section .rodata 3))) $(($(section .rodata 4)))

@@ -23,8 +23,8 @@ while [ $i -lt 200 ] && ! both_spun; do
     usleep 300000
 done
 note "$i keys for each"
-wait_console watch '^watch: after hypercall' 60
-wait_console unlogged '^watch: after hypercall' 60
+wait_console watch '^watch: after hypercall'
+wait_console unlogged '^watch: after hypercall'
 console watch
 echo "unlogged: $(console unlogged | grep changes)"
 changes() { console "$1" | sed -n "s/^watch: .*$2 changes=\([0-9]*\).*/\1/p"; }
@@ -37,10 +37,10 @@ expect "changes while a logged guest spins, upcalls unmasked" 0 "$(changes watch
 xenlr status unlogged >/tmp/status 2>&1 && fail "an unlogged domain has a status: $(cat /tmp/status)"
 [ -z "$(log_of unlogged)" ] || fail "an unlogged domain has a log"
 
-wait_log observe 60
+wait_log observe
 cp "$log" /out/observe.xlr
 observe=$log
-wait_log watch 30
+wait_log watch
 # Nor of any other domain: every key in a log is one that was typed into that guest.
 expect "keys in the log of observe" o "$(typed "$observe" | fold -w 1 | sort -u)"
 expect "keys in the log of watch" w "$(typed "$log" | fold -w 1 | sort -u)"

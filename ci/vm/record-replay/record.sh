@@ -19,7 +19,7 @@ logged compute /guests/minios 'cmdline="compute n=40"' 'memory=8'
 logged crash /guests/minios 'cmdline="crash"' 'memory=8'
 note "all started"
 
-wait_console shell '^> *$|help' 30
+wait_console shell '^> *$|help'
 type_line shell 'echo good morning'
 wait_console shell '^good morning'
 type_line shell 'sum 1000'
@@ -27,13 +27,13 @@ wait_console shell '500500'
 type_line shell 'time'
 type_line shell 'events'
 type_line shell 'quit'
-wait_log shell 60
+wait_log shell
 printf 'echo good morning\nsum 1000\ntime\nevents\nquit\n' >/tmp/wanted
 typed "$log" >/tmp/typed
 cmp /tmp/wanted /tmp/typed || { cat /tmp/typed; fail "what was typed is not in the log, in order and whole"; }
 note "shell: what was typed is in the log, in order and whole"
 
-wait_console daytime '^daytime' 30 4
+wait_console daytime '^daytime' 4
 note 'daytime: runs'
 xenlr stop daytime >/dev/null || fail "xenlr stop: $?"
 wait_log daytime
@@ -41,14 +41,14 @@ note "daytime: stopped"
 xl destroy daytime
 
 for name in crash compute torture1 torture2 torture3 again; do
-    wait_log $name 150
+    wait_log $name
     note "$name: recorded, $(xenlr info "$log" | grep -E '^(sync|records|end)' | tr -s ' \n' ' ')"
 done
 expect "reason of the crash's end" crash "$(end_of "$(log_of crash)" reason)"
 expect "reason of a power-off's end" shutdown "$(end_of "$(log_of compute)" reason)"
 touch /tmp/replays
 xl destroy crash
-wait_until 30 nobody_records || fail "still recording: $(xenlr status)"
+wait_until nobody_records || fail "still recording: $(xenlr status)"
 note "all recorded: $(ls $LOGS/*.xlr | wc -l) logs"
 
 for name in crash shell daytime compute torture1 torture2 torture3 again; do try $name "$(log_of $name)" --name r-$name; done
@@ -69,7 +69,7 @@ expect "xenlr diff of two runs" 1 $status
 # At the end of its log a guest can go on by itself: it tells the time again, each second.
 xenlr replay -q "$(log_of daytime)" --name live --then live >/dev/null || fail "replay --then live: $?"
 lines=$(console live | grep -c '^daytime')
-wait_console live '^daytime' 20 $((lines + 3))
+wait_console live '^daytime' $((lines + 3))
 note "live: $lines lines at the end of the log, then $(console live | grep -c '^daytime')"
 xl destroy live
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # A host that cannot log, for lack of patches, of an arena, or of room in it, says which, with status 34; no domain is left.
+# takes: 104 s
 set -euo pipefail
 here=ci/vm/refusals-host
 tools=$(mktemp -d)
@@ -11,7 +12,7 @@ trap 'rm -rf "$tools"' EXIT
 cp -a target/dist/tools/. "$tools"
 printf '#!/bin/sh\n' >"$tools/usr/lib/xen/bin/xen-init-dom0"
 rm -f "$tools/done"
-XENLR_XEN=target/dist/stock/xen XENLR_TOOLS=$tools "$RIG" --timeout 150 "$here/dom0.sh" 'this Xen cannot log domains' none
+XENLR_XEN=target/dist/stock/xen XENLR_TOOLS=$tools "$RIG" "$here/dom0.sh" 'this Xen cannot log domains' none
 
-"$RIG" --timeout 150 --xen-args 'xenlr_arena=0' "$here/dom0.sh" 'boot Xen with xenlr_arena=SIZE, at least 35M' one
-"$RIG" --timeout 150 --xen-args 'xenlr_arena=32M' "$here/dom0.sh" 'the arena has no room for [0-9]* frames (35M)' one
+"$RIG" --xen-args 'xenlr_arena=0' "$here/dom0.sh" 'boot Xen with xenlr_arena=SIZE, at least 35M' one
+"$RIG" --xen-args 'xenlr_arena=32M' "$here/dom0.sh" 'the arena has no room for [0-9]* frames (35M)' one

@@ -7,4 +7,4 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/overlay/guests"
 cp "$KERNEL" "$work/overlay/guests/upstream"
-"$RIG" --smp 2 --timeout 200 --overlay "$work/overlay" "$here/dom0.sh"
+"$RIG" --smp 2 --overlay "$work/overlay" "$here/dom0.sh"
