@@ -97,7 +97,7 @@ fn rings(criterion: &mut Criterion) {
         round_trip(group, "heapless", heapless_ends(), batch);
     }
     let group = &mut criterion.benchmark_group("two_threads");
-    group.sample_size(10);
+    group.sample_size(100);
     two_threads(group, "xenlr", ours);
     two_threads(group, "bbqueue", bbqueue_ends);
     two_threads(group, "rtrb", rtrb_ends);

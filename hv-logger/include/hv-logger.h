@@ -218,7 +218,7 @@ struct hvlog_gate
      */
     uint8_t replaying;
     /*
-     Non-zero while a hypercall was preempted and is to be continued; for C's own use.
+     Non-zero while a hypercall's arguments are kept, to be restored at its end; for C's own use.
      */
     uint8_t preempted;
     /*

@@ -20,7 +20,7 @@ pub struct Gate {
     pub at_sync: u8,
     /// Non-zero when events are discarded rather than staged, and the guest never blocks.
     pub replaying: u8,
-    /// Non-zero while a hypercall was preempted and is to be continued; for C's own use.
+    /// Non-zero while a hypercall's arguments are kept, to be restored at its end; for C's own use.
     pub preempted: u8,
     /// Non-zero while the guest is in a hypercall; for C's own use.
     pub in_hypercall: u8,

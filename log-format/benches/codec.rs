@@ -96,7 +96,7 @@ fn decode(mut wire: &[u8]) -> u64 {
     let mut decoder = Decoder::new();
     let mut sum = 0u64;
     while let Ok((length, item)) = decoder.decode(wire) {
-        sum = sum.wrapping_add(black_box(item).sync);
+        sum = sum.wrapping_add(black_box(&item).sync);
         wire = &wire[length..];
     }
     sum
@@ -180,7 +180,7 @@ fn codecs(criterion: &mut Criterion) {
         bench.iter(|| {
             let mut rest = black_box(&postcards[..]);
             while let Ok((item, behind)) = postcard::take_from_bytes::<Plain>(rest) {
-                black_box(item);
+                black_box(&item);
                 rest = behind;
             }
         });
@@ -191,7 +191,7 @@ fn codecs(criterion: &mut Criterion) {
             while let Ok((item, length)) =
                 bincode::serde::decode_from_slice::<Plain, _>(rest, bincode_config)
             {
-                black_box(item);
+                black_box(&item);
                 rest = &rest[length..];
             }
         });

@@ -65,6 +65,7 @@ impl Decoder {
     }
 
     /// Reads the record at the beginning of `input`: its length in bytes, and the item.
+    #[inline]
     pub fn decode<'a>(&mut self, input: &'a [u8]) -> Result<(usize, Item<'a>), DecodeError> {
         let predictor = &self.predictor;
         if predictor.phase == Phase::Ended {
@@ -76,8 +77,9 @@ impl Decoder {
         }
         let slot = predictor.slot();
         let expected = predictor.follower(slot);
-        if let Some(short) = tag::get_short_tsc(input) {
-            let (length, ticks) = short?;
+        if let [tag, first, second, ..] = *input
+            && let Some((length, ticks)) = tag::short_tsc_of(tag, [first, second])
+        {
             return Ok((length, self.take_short_tsc(slot, expected.step, ticks)?));
         }
         if let [EVENT_AS_EXPECTED, witness, ..] = *input
@@ -98,13 +100,120 @@ impl Decoder {
                 },
             ));
         }
-        let mut rest = In::new(input);
-        let (step, item) = get(predictor, expected, &mut rest)?;
-        self.predictor.observe(slot, step, &item);
-        Ok((rest.used(), item))
+        self.decode_any(slot, expected, input)
+    }
+
+    /// [`Self::decode`] for all forms, out of the way of the two frequent ones.
+    #[inline(never)]
+    fn decode_any<'a>(
+        &mut self,
+        slot: usize,
+        expected: Follower,
+        input: &'a [u8],
+    ) -> Result<(usize, Item<'a>), DecodeError> {
+        if let Some(short) = tag::get_short_tsc(input) {
+            let (length, ticks) = short?;
+            return Ok((length, self.take_short_tsc(slot, expected.step, ticks)?));
+        }
+        let mut input = In::new(input);
+        let (form, place) = get_place(&self.predictor, slot, expected, &mut input)?;
+        // Each form is taken in by itself, where its kind is known: one value of all the kinds
+        // would be put together and taken apart again.
+        let predictor = &self.predictor;
+        match form {
+            Form::EventExpected => {
+                let port = expected.port;
+                self.take(&place, Record::Event { port }, &input)
+            }
+            Form::Event => {
+                let port = u16::try_from(input.varint()?).map_err(|_| DecodeError::Range)?;
+                if port == expected.port {
+                    return Err(DecodeError::Overlong);
+                }
+                self.take(&place, Record::Event { port }, &input)
+            }
+            Form::TimeExpected => {
+                let time = get_time(predictor, 0, &mut input)?;
+                self.take(&place, Record::Time(time), &input)
+            }
+            Form::Time => {
+                let surprises = input.byte()?;
+                if surprises == 0 || surprises & !tag::TIME_ALL != 0 {
+                    return Err(DecodeError::Range);
+                }
+                let time = get_time(predictor, surprises, &mut input)?;
+                self.take(&place, Record::Time(time), &input)
+            }
+            Form::Wallclock => {
+                let sec = predictor.wallclock.0.wrapping_add(input.signed()?);
+                let nsec = input.varint_u32()?;
+                if nsec >= 1_000_000_000 {
+                    return Err(DecodeError::Range);
+                }
+                self.take(&place, Record::Wallclock { sec, nsec }, &input)
+            }
+            Form::Runstate => {
+                let runstate = get_runstate(&predictor.runstate, &mut input)?;
+                self.take(&place, Record::Runstate(runstate), &input)
+            }
+            Form::ConsoleIn => {
+                let ring = get_ring(&predictor.console, false, &mut input)?;
+                self.take(&place, Record::ConsoleIn(ring), &input)
+            }
+            Form::XenstoreIn => {
+                let ring = get_ring(&predictor.xenstore, true, &mut input)?;
+                self.take(&place, Record::XenstoreIn(ring), &input)
+            }
+            Form::Start => {
+                let record = Record::Start {
+                    registers: input.little_endian(8)?,
+                    memory: input.little_endian(8)?,
+                    pages: input.varint_u32()?,
+                };
+                self.take(&place, record, &input)
+            }
+            Form::End => {
+                let end = End {
+                    reason: EndReason::from_number(input.byte()?).ok_or(DecodeError::Range)?,
+                    code: input.varint_u32()?,
+                    rip: input.varint()?,
+                    registers: input.little_endian(8)?,
+                    memory: input.little_endian(8)?,
+                    pages: input.varint_u32()?,
+                };
+                self.take(&place, Record::End(end), &input)
+            }
+            Form::Tsc | Form::TscPeriod | Form::TscSleep => {
+                let is_expected_step = place.step == u64::from(expected.step);
+                let value = get_tsc(&predictor.tsc, form, is_expected_step, &mut input)?;
+                self.take(&place, Record::Tsc { value }, &input)
+            }
+            Form::Value => {
+                let (kind, bytes) = get_value(&mut input)?;
+                self.take(&place, Record::Value { kind, bytes }, &input)
+            }
+        }
+    }
+
+    /// The record is whole: takes it in.
+    #[inline(always)]
+    fn take<'a>(
+        &mut self,
+        place: &Place,
+        record: Record<'a>,
+        input: &In,
+    ) -> Result<(usize, Item<'a>), DecodeError> {
+        let item = Item {
+            sync: place.sync,
+            witness: place.witness,
+            record,
+        };
+        self.predictor.observe(place.slot, place.step, &item);
+        Ok((input.used(), item))
     }
 
     /// [`Self::decode`] for the most frequent form.
+    #[inline]
     fn take_short_tsc<'a>(
         &mut self,
         slot: usize,
@@ -115,7 +224,7 @@ impl Decoder {
         let sync = self.predictor.sync.checked_add(step);
         let sync = sync.ok_or(DecodeError::Range)?;
         let value = self.predictor.tsc.last.wrapping_add(u64::from(ticks));
-        self.predictor.observe_tsc(slot, step, sync, value);
+        self.predictor.observe_short_tsc(slot, step, sync, value);
         Ok(Item {
             sync,
             witness: 0,
@@ -142,11 +251,22 @@ impl Decoder {
 /// The tag of the second most frequent form.
 const EVENT_AS_EXPECTED: u8 = Form::EventExpected as u8;
 
-fn get<'a>(
+/// Where a record stands.
+struct Place {
+    slot: usize,
+    step: u64,
+    sync: u64,
+    witness: u8,
+}
+
+/// Reads what all forms begin with.
+#[inline(always)]
+fn get_place(
     predictor: &Predictor,
+    slot: usize,
     expected: Follower,
-    input: &mut In<'a>,
-) -> Result<(u64, Item<'a>), DecodeError> {
+    input: &mut In,
+) -> Result<(Form, Place), DecodeError> {
     let (form, step) = tag::get(input, expected.step)?;
     let sync = predictor.sync.checked_add(step).ok_or(DecodeError::Range)?;
     if !predictor.allows(step, form.is_commit()) || (form == Form::Start && sync != 0) {
@@ -159,111 +279,70 @@ fn get<'a>(
     } else {
         predictor.witness
     };
-    let record = get_payload(predictor, form, expected, step, input)?;
-    let item = Item {
+    let place = Place {
+        slot,
+        step,
         sync,
         witness,
-        record,
     };
-    Ok((step, item))
-}
-
-fn get_payload<'a>(
-    predictor: &Predictor,
-    form: Form,
-    expected: Follower,
-    step: u64,
-    input: &mut In<'a>,
-) -> Result<Record<'a>, DecodeError> {
-    let tsc = &predictor.tsc;
-    Ok(match form {
-        Form::EventExpected => Record::Event {
-            port: expected.port,
-        },
-        Form::Event => {
-            let port = u16::try_from(input.varint()?).map_err(|_| DecodeError::Range)?;
-            if port == expected.port {
-                return Err(DecodeError::Overlong);
-            }
-            Record::Event { port }
-        }
-        Form::TimeExpected => Record::Time(get_time(predictor, 0, input)?),
-        Form::Time => {
-            let surprises = input.byte()?;
-            if surprises == 0 || surprises & !tag::TIME_ALL != 0 {
-                return Err(DecodeError::Range);
-            }
-            Record::Time(get_time(predictor, surprises, input)?)
-        }
-        Form::Wallclock => {
-            let sec = predictor.wallclock.0.wrapping_add(input.signed()?);
-            let nsec = input.varint_u32()?;
-            if nsec >= 1_000_000_000 {
-                return Err(DecodeError::Range);
-            }
-            Record::Wallclock { sec, nsec }
-        }
-        Form::Runstate => Record::Runstate(get_runstate(&predictor.runstate, input)?),
-        Form::ConsoleIn => Record::ConsoleIn(get_ring(&predictor.console, false, input)?),
-        Form::XenstoreIn => Record::XenstoreIn(get_ring(&predictor.xenstore, true, input)?),
-        Form::Start => Record::Start {
-            registers: input.little_endian(8)?,
-            memory: input.little_endian(8)?,
-            pages: input.varint_u32()?,
-        },
-        Form::End => Record::End(End {
-            reason: EndReason::from_number(input.byte()?).ok_or(DecodeError::Range)?,
-            code: input.varint_u32()?,
-            rip: input.varint()?,
-            registers: input.little_endian(8)?,
-            memory: input.little_endian(8)?,
-            pages: input.varint_u32()?,
-        }),
-        Form::Tsc => {
-            let ticks = input.varint()?;
-            if ticks < SLEEP_TICKS && step == u64::from(expected.step) {
-                return Err(DecodeError::Overlong);
-            }
-            tsc_of_form(tsc, form, tsc.last.wrapping_add(ticks))?
-        }
-        Form::TscPeriod => {
-            let expected = tsc.woken.wrapping_add(tsc.period);
-            tsc_of_form(tsc, form, expected.wrapping_add(input.signed()?))?
-        }
-        Form::TscSleep => {
-            let expected = tsc.last.wrapping_add(tsc.sleep);
-            tsc_of_form(tsc, form, expected.wrapping_add(input.signed()?))?
-        }
-        Form::Value => get_value(input)?,
-    })
+    Ok((form, place))
 }
 
 /// A TSC value, if an encoder would write it in this form.
-fn tsc_of_form<'a>(tsc: &TscState, form: Form, value: u64) -> Result<Record<'a>, DecodeError> {
+fn get_tsc(
+    tsc: &TscState,
+    form: Form,
+    is_expected_step: bool,
+    input: &mut In,
+) -> Result<u64, DecodeError> {
+    let value = match form {
+        Form::TscPeriod => {
+            let expected = tsc.woken.wrapping_add(tsc.period);
+            expected.wrapping_add(input.signed()?)
+        }
+        Form::TscSleep => {
+            let expected = tsc.last.wrapping_add(tsc.sleep);
+            expected.wrapping_add(input.signed()?)
+        }
+        _ => {
+            let ticks = input.varint()?;
+            if ticks < SLEEP_TICKS && is_expected_step {
+                return Err(DecodeError::Overlong);
+            }
+            tsc.last.wrapping_add(ticks)
+        }
+    };
     if tag::tsc_form(tsc, value).0 == form {
-        Ok(Record::Tsc { value })
+        Ok(value)
     } else {
         Err(DecodeError::Overlong)
     }
 }
 
 fn get_time(predictor: &Predictor, surprises: u8, input: &mut In) -> Result<TimeInfo, DecodeError> {
-    let mut time = predictor.time;
+    let before = &predictor.time;
+    let mut time = *before;
+    let mut are_surprises = true;
     time.system_time = predictor.next_system_time().wrapping_add(input.signed()?);
     if surprises & tag::TIME_MUL != 0 {
         time.tsc_to_system_mul = input.varint_u32()?;
+        are_surprises &= time.tsc_to_system_mul != before.tsc_to_system_mul;
     }
     if surprises & tag::TIME_SHIFT != 0 {
         time.tsc_shift = input.byte()? as i8;
+        are_surprises &= time.tsc_shift != before.tsc_shift;
     }
     if surprises & tag::TIME_FLAGS != 0 {
         time.flags = input.byte()?;
+        are_surprises &= time.flags != before.flags;
     }
     time.tsc_timestamp = predictor.line.ticks(time.system_time);
     if surprises & tag::TIME_TSC != 0 {
-        time.tsc_timestamp = time.tsc_timestamp.wrapping_add(input.signed()?);
+        let difference = input.signed()?;
+        are_surprises &= difference != 0;
+        time.tsc_timestamp = time.tsc_timestamp.wrapping_add(difference);
     }
-    if tag::time_surprises(predictor, &time) != surprises {
+    if !are_surprises {
         return Err(DecodeError::Overlong);
     }
     Ok(time)
@@ -362,7 +441,7 @@ fn get_ring<'a>(
     })
 }
 
-fn get_value<'a>(input: &mut In<'a>) -> Result<Record<'a>, DecodeError> {
+fn get_value<'a>(input: &mut In<'a>) -> Result<(ValueKind, &'a [u8]), DecodeError> {
     let byte = input.byte()?;
     let kind = ValueKind::from_number(byte >> 4).ok_or(DecodeError::Range)?;
     let length = match byte & 15 {
@@ -372,6 +451,5 @@ fn get_value<'a>(input: &mut In<'a>) -> Result<Record<'a>, DecodeError> {
     if length > MAX_VALUE_BYTES as u64 {
         return Err(DecodeError::Range);
     }
-    let bytes = input.bytes(length as usize)?;
-    Ok(Record::Value { kind, bytes })
+    Ok((kind, input.bytes(length as usize)?))
 }

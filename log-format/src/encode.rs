@@ -79,7 +79,7 @@ impl Encoder {
             return None;
         }
         let (word, len) = tag::short_tsc(ticks as u32);
-        self.predictor.observe_tsc(slot, step, sync, value);
+        self.predictor.observe_short_tsc(slot, step, sync, value);
         Some((u64::from(word), len))
     }
 

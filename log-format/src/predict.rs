@@ -119,11 +119,13 @@ impl Predictor {
     }
 
     /// The number of the slot for what follows the current history.
+    #[inline]
     pub(crate) const fn slot(&self) -> usize {
         ((self.history & 0x00ff_ffff).wrapping_mul(0x9e37_79b1) >> 24) as usize & (FOLLOWERS - 1)
     }
 
     /// What is expected to come next, from a [`Self::slot`].
+    #[inline]
     pub(crate) fn follower(&self, slot: usize) -> Follower {
         match self.followers.get(slot) {
             Some(&follower) => follower,
@@ -132,6 +134,7 @@ impl Predictor {
     }
 
     /// Whether a record may come `step` after the current sync number.
+    #[inline]
     pub(crate) fn allows(&self, step: u64, is_commit: bool) -> bool {
         match self.phase {
             Phase::Ended => false,
@@ -142,11 +145,13 @@ impl Predictor {
 
     /// Whether a commit `step` after the current sync number is the first one there, which
     /// carries the witness.
+    #[inline]
     pub(crate) fn needs_witness(&self, step: u64) -> bool {
         step != 0 || self.phase == Phase::Fresh
     }
 
     /// Takes in a record that was encoded or decoded, `step` after the last one.
+    #[inline(always)]
     pub(crate) fn observe(&mut self, slot: usize, step: u64, item: &Item) {
         if let Record::Event { port } = item.record
             && let Some(follower) = self.followers.get_mut(slot)
@@ -173,14 +178,17 @@ impl Predictor {
         }
     }
 
-    /// Takes in a TSC value: [`Self::observe`] for the most frequent kind.
-    pub(crate) fn observe_tsc(&mut self, slot: usize, step: u64, sync: u64, value: u64) {
+    /// Takes in a TSC value less than [`SLEEP_TICKS`] after the last: [`Self::observe`] for the most
+    /// frequent kind.
+    #[inline]
+    pub(crate) fn observe_short_tsc(&mut self, slot: usize, step: u64, sync: u64, value: u64) {
         self.advance(slot, step, sync, Kind::Tsc);
         self.phase = Phase::Values;
-        self.tsc.observe(value);
+        self.tsc.last = value;
     }
 
     /// Takes in an event: the same.
+    #[inline]
     pub(crate) fn observe_event(
         &mut self,
         slot: usize,
@@ -198,6 +206,7 @@ impl Predictor {
     }
 
     /// Moves to `sync` and remembers how this record followed those before.
+    #[inline]
     fn advance(&mut self, slot: usize, step: u64, sync: u64, kind: Kind) {
         if let Some(follower) = self.followers.get_mut(slot) {
             follower.step = step as u32;
@@ -221,6 +230,7 @@ impl Predictor {
 }
 
 impl TscState {
+    #[inline]
     fn observe(&mut self, value: u64) {
         let ticks = value.wrapping_sub(self.last);
         if ticks >= SLEEP_TICKS {

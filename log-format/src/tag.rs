@@ -189,42 +189,47 @@ pub(crate) const fn short_tsc(ticks: u32) -> (u32, usize) {
     }
 }
 
-/// Reads a short TSC record: its length and ticks; nothing if it is a record of another form.
+/// A short TSC record that begins with `tag`, from it and the two bytes behind it, which need not be
+/// the record's: its length and ticks; nothing if there is no such record.
+#[inline]
+pub(crate) const fn short_tsc_of(tag: u8, behind: [u8; 2]) -> Option<(usize, u32)> {
+    let low_bytes = (tag >> 5 ^ SHORT_TSC >> 5) as u32;
+    if low_bytes > 2 {
+        return None;
+    }
+    let low_values = 1u32 << (low_bytes << 3 & 31);
+    let low = u16::from_le_bytes(behind) as u32 & low_values.wrapping_sub(1);
+    let ticks = (tag as u32 & 0x1f).wrapping_mul(low_values) | low;
+    // Fewer would take fewer bytes: 0, 2^5 or 2^13.
+    if ticks < low_values >> 3 {
+        return None;
+    }
+    Some((low_bytes.wrapping_add(1) as usize, ticks))
+}
+
+/// Reads a short TSC record at the end of the input, or says what is wrong with it: its length and
+/// ticks; nothing if it is a record of another form.
 pub(crate) fn get_short_tsc(input: &[u8]) -> Option<Result<(usize, u32), DecodeError>> {
-    let (tag, first, second) = match input {
-        [tag, first, second, ..] => (*tag, Some(first), Some(second)),
-        [tag, first] => (*tag, Some(first), None),
-        [tag] => (*tag, None, None),
+    let (tag, behind, given) = match *input {
+        [tag, first, second, ..] => (tag, [first, second], 3),
+        [tag, first] => (tag, [first, 0], 2),
+        [tag] => (tag, [0, 0], 1),
         [] => return None,
     };
     if tag & SHORT_TSC == 0 {
         return None;
     }
-    let high = u32::from(tag & 0x1f);
-    Some(match (tag >> 5 & 3, first, second) {
-        (0, _, _) => Ok((1, high)),
-        (1, Some(&first), _) => {
-            let ticks = high << 8 | u32::from(first);
-            if ticks < 1 << 5 {
-                Err(DecodeError::Overlong)
-            } else {
-                Ok((2, ticks))
-            }
-        }
-        (2, Some(&first), Some(&second)) => {
-            let ticks = high << 16 | u32::from(second) << 8 | u32::from(first);
-            if ticks < 1 << 13 {
-                Err(DecodeError::Overlong)
-            } else {
-                Ok((3, ticks))
-            }
-        }
-        (3, _, _) => Err(DecodeError::Tag(tag)),
-        _ => Err(DecodeError::Incomplete),
+    let length = usize::from(tag >> 5 & 3).wrapping_add(1);
+    Some(match short_tsc_of(tag, behind) {
+        _ if length > 3 => Err(DecodeError::Tag(tag)),
+        _ if length > given => Err(DecodeError::Incomplete),
+        Some(short) => Ok(short),
+        None => Err(DecodeError::Overlong),
     })
 }
 
 /// Reads the tag of any other record: its form and its step.
+#[inline]
 pub(crate) fn get(input: &mut In, expected_step: u32) -> Result<(Form, u64), DecodeError> {
     let tag = input.byte()?;
     let form = Form::from_number(tag & 15).ok_or(DecodeError::Tag(tag))?;

@@ -78,6 +78,7 @@ impl<'a> In<'a> {
         self.start.wrapping_sub(self.rest.len())
     }
 
+    #[inline]
     pub(crate) fn byte(&mut self) -> Result<u8, DecodeError> {
         let (&byte, rest) = self.rest.split_first().ok_or(DecodeError::Incomplete)?;
         self.rest = rest;
@@ -102,25 +103,38 @@ impl<'a> In<'a> {
             .fold(0, |number, &byte| number << 8 | u64::from(byte)))
     }
 
+    #[inline]
     pub(crate) fn varint(&mut self) -> Result<u64, DecodeError> {
+        match *self.rest {
+            [byte, ref rest @ ..] if byte & 0x80 == 0 => {
+                self.rest = rest;
+                Ok(byte.into())
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    /// [`Self::varint`] of more than one byte.
+    fn long_varint(&mut self) -> Result<u64, DecodeError> {
         let mut number = 0u64;
         let mut shift = 0u32;
-        loop {
-            let byte = self.byte()?;
+        let mut bytes = self.rest.iter();
+        while let Some(&byte) = bytes.next() {
             // The tenth byte has room for the 64th bit only.
             if shift == 63 && byte > 1 {
                 return Err(DecodeError::Overlong);
             }
             number |= u64::from(byte & 0x7f) << (shift & 63);
             if byte & 0x80 == 0 {
-                return if byte == 0 && shift != 0 {
-                    Err(DecodeError::Overlong)
-                } else {
-                    Ok(number)
-                };
+                if byte == 0 {
+                    return Err(DecodeError::Overlong);
+                }
+                self.rest = bytes.as_slice();
+                return Ok(number);
             }
             shift = shift.wrapping_add(7);
         }
+        Err(DecodeError::Incomplete)
     }
 
     pub(crate) fn varint_u32(&mut self) -> Result<u32, DecodeError> {

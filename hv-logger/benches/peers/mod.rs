@@ -64,8 +64,10 @@ impl Read for Ours {
 }
 
 pub fn ours() -> (Ours, Ours) {
-    let pages = vec![0u64; (4096 + SIZE) / 8].leak();
-    let header: *mut u8 = pages.as_mut_ptr().cast();
+    #[repr(align(4096))]
+    struct Pages([u8; 4096 + SIZE]);
+    let pages = Box::leak(Box::new(Pages([0; 4096 + SIZE])));
+    let header = pages.0.as_mut_ptr();
     // SAFETY: a page and a data area, zeroed, never freed.
     let end = || unsafe { Ours(Ring::new(header, header.add(4096), SIZE as u64)) };
     (end(), end())

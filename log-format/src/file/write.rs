@@ -99,7 +99,7 @@ impl LogWriter {
         writer.write(&bytes)?;
         for (image, bytes) in images {
             for piece in bytes.chunks(MAX_UNPACKED_BYTES) {
-                let packed = pack::pack(&[], piece).ok_or_else(|| {
+                let packed = pack::pack(pack::IMAGE_LEVEL, &[], piece).ok_or_else(|| {
                     writer.io("compress an image for", io::ErrorKind::OutOfMemory.into())
                 })?;
                 writer.write_frame(image_marker(*image), &packed)?;
@@ -307,7 +307,8 @@ impl LogWriter {
         }
         // What the model makes little of may repeat something that is longer ago.
         if consider(Marker::Raw, None) > wire.len() / 2 {
-            consider(Marker::Packed, pack::pack(self.history.bytes(), wire));
+            let packed = pack::pack(pack::CHUNK_LEVEL, self.history.bytes(), wire);
+            consider(Marker::Packed, packed);
         }
         Chunk {
             part,
