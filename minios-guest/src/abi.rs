@@ -27,6 +27,7 @@ pub mod nr {
     pub const VCPU_OP: u64 = 24;
     pub const SET_SEGMENT_BASE: u64 = 25;
     pub const MMUEXT_OP: u64 = 26;
+    pub const NMI_OP: u64 = 28;
     pub const SCHED_OP: u64 = 29;
     pub const CALLBACK_OP: u64 = 30;
     pub const EVENT_CHANNEL_OP: u64 = 32;
@@ -82,6 +83,7 @@ pub mod vcpuop {
     pub const SET_SINGLESHOT_TIMER: u64 = 8;
     pub const STOP_SINGLESHOT_TIMER: u64 = 9;
     pub const REGISTER_VCPU_INFO: u64 = 10;
+    pub const SEND_NMI: u64 = 11;
     pub const GET_PHYSID: u64 = 12;
     pub const REGISTER_TIME_AREA: u64 = 13;
 }
