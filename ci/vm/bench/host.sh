@@ -24,7 +24,7 @@ done
 [ "$(value replay.compute.recorded)" -gt 20000000 ] || fail "20 million steps in $(value replay.compute.recorded) instructions"
 grep -q "idle .shell.*| $(awk -v v="$(value growth.shell.exact.mb_day)" 'BEGIN { printf "%.3f", v }') MB a day |" "$bench/benchmarks.md" ||
     fail "the page does not show the figure: $(grep shell "$bench/benchmarks.md")"
-grep -qF 'ci/rig --icount -- ci/bench/dom0/growth shell 60 record' "$bench/benchmarks.md" || fail "the page does not name the command"
+grep -qF 'ci/rig --icount --timeout 5400 -- ci/bench/dom0/growth shell 60 record' "$bench/benchmarks.md" || fail "the page does not name the command"
 
 # Control: the machine does not boot.
 before=$(value growth.shell.exact.bytes)
