@@ -95,9 +95,9 @@ fn encode(items: &[Item], wire: &mut Vec<u8>) {
 fn decode(mut wire: &[u8]) -> u64 {
     let mut decoder = Decoder::new();
     let mut sum = 0u64;
-    while let Ok((length, item)) = decoder.decode(wire) {
-        sum = sum.wrapping_add(black_box(&item).sync);
-        wire = &wire[length..];
+    while let Ok((length, item)) = &decoder.decode(wire) {
+        sum = sum.wrapping_add(black_box(item).sync);
+        wire = &wire[*length..];
     }
     sum
 }
@@ -179,8 +179,8 @@ fn codecs(criterion: &mut Criterion) {
     group.bench_function("postcard", |bench| {
         bench.iter(|| {
             let mut rest = black_box(&postcards[..]);
-            while let Ok((item, behind)) = postcard::take_from_bytes::<Plain>(rest) {
-                black_box(&item);
+            while let Ok((item, behind)) = &postcard::take_from_bytes::<Plain>(rest) {
+                black_box(item);
                 rest = behind;
             }
         });
@@ -189,10 +189,10 @@ fn codecs(criterion: &mut Criterion) {
         bench.iter(|| {
             let mut rest = black_box(&bincodes[..]);
             while let Ok((item, length)) =
-                bincode::serde::decode_from_slice::<Plain, _>(rest, bincode_config)
+                &bincode::serde::decode_from_slice::<Plain, _>(rest, bincode_config)
             {
-                black_box(&item);
-                rest = &rest[length..];
+                black_box(item);
+                rest = &rest[*length..];
             }
         });
     });

@@ -63,10 +63,11 @@ fn measured_encode(encoder: &mut Encoder, item: &Item, out: &mut [u8; MAX_RECORD
 #[unsafe(no_mangle)]
 #[inline(never)]
 fn measured_decode(decoder: &mut Decoder, wire: &[u8]) -> usize {
-    decoder.decode(wire).map_or(0, |(length, item)| {
-        black_box(&item);
-        length
-    })
+    let Ok((length, item)) = &decoder.decode(wire) else {
+        return 0;
+    };
+    black_box(item);
+    *length
 }
 
 fn main() {
