@@ -4,7 +4,7 @@
 
 CONSOLES=/var/log/xen/console
 # Seconds of dom0 after which a wait is taken for a hang. What takes 10 s on a quiet machine has taken 100 s on a busy one.
-PATIENCE=600
+PATIENCE=1200
 
 fail() { echo "FAIL: $*"; save_state; exit 1; }
 skip() { echo "SKIP: $*"; exit 77; }
