@@ -10,10 +10,8 @@ guest plain /guests/minios "cmdline=\"doors frames=$frames\"" 'memory=16'
 logged doors /guests/minios "cmdline=\"doors frames=$frames\"" 'memory=16'
 for name in plain doors; do
     wait_console $name '^doors: waits for a key'
+    # Pending when this returns, and so before the key.
     xl trigger $name nmi || fail "xl trigger $name nmi: $?"
-done
-sleep 1
-for name in plain doors; do
     type_keys $name x
     wait_console $name '^doors: NMIs'
     console $name | grep '^doors: ' >/tmp/$name
