@@ -111,6 +111,7 @@ source_commit() {
     else
         XEN_COMMIT=$(with_lock xen-repo apply_series)
     fi
+    export XEN_COMMIT
 }
 
 # worktree NAME COMMIT: a worktree of the cache at this commit; its untracked files (objects) stay. Prints its path.
@@ -146,25 +147,25 @@ configure_hypervisor() {
     made_from=$(hash_of "$(find "$xen" -name 'Kconfig*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum)" "$@")
     if [ -f "$config" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$made_from" ]; then return; fi
     [ -n "${keep_config:-}" ] || rm -f "$config"
-    [ -f "$config" ] || make -C "$xen" defconfig || return
+    [ -f "$config" ] || make -C "$xen" defconfig
     for option; do
         sed -i "/^\(# \)\?${option%%=*}[= ]/d" "$config"
         printf '%s\n' "$option" >>"$config"
     done
-    make -C "$xen" olddefconfig || return
+    make -C "$xen" olddefconfig
     for option; do
         case $option in
         *=n) ! grep -q "^${option%%=*}=" "$config" ;;
         *) grep -qxF "$option" "$config" ;;
-        esac || { echo "Kconfig does not take $option"; return 1; }
+        esac || die "Kconfig does not take $option"
     done
     printf '%s\n' "$made_from" >"$stamp"
 }
 
 # make_hypervisor TREE OPTION=VALUE...: configures and builds in the tree; needs find_rust where the tree has the series.
 make_hypervisor() {
-    local tree=$1
-    configure_hypervisor "$@" && make -C "$tree/xen" -j"$JOBS" XENLR_SRC="$ROOT"
+    configure_hypervisor "$@"
+    make -C "$1/xen" -j"$JOBS" XENLR_SRC="$ROOT"
 }
 
 # The code that is linked into Xen, and what decides how it is built.
@@ -180,33 +181,27 @@ hypervisor_inputs() {
 # build_xen VARIANT OPTION=VALUE...: sets XEN_OUT, the folder with xen (ELF), xen-syms and config.
 # VARIANT is "xenlr" or "stock".
 build_xen() {
-    local variant=$1 key name
+    local variant=$1 key name label=hypervisor
     shift
     [ -n "$(series)" ] || variant=stock
     source_commit "$variant"
-    [ "$variant" = stock ] || find_rust
+    if [ "$variant" = stock ]; then label="stock hypervisor"; else find_rust; fi
     key=$(hash_of "$(tree_key "$XEN_COMMIT" xen Config.mk config scripts version.sh)" "$(hypervisor_inputs "$variant")" \
         "$(declare -f configure_hypervisor make_hypervisor)" "$@")
     XEN_OUT=$CACHE/out/xen-$variant-$key
-    [ ! -e "$XEN_OUT/done" ] || { touch "$XEN_OUT"; return 0; }
     name=hypervisor-$variant
     [ $# = 0 ] || name=$name-$(hash_of "$@")
-    with_lock "$name" build_xen_in "$name" "$XEN_OUT" "$@"
+    once "$name" "$XEN_OUT" "$label${*:+ $*}" build_xen_in "$name" "$@"
     keep_newest 12 "$CACHE/out/xen-"
 }
 
-build_xen_in() {
-    local name=$1 out=$2 tree
+build_xen_in() { # OUT NAME OPTION=VALUE...
+    local out=$1 name=$2 tree
     shift 2
-    [ ! -e "$out/done" ] || return 0
     tree=$(with_lock xen-repo worktree "$name" "$XEN_COMMIT")
-    say "building the hypervisor ($name)"
-    quietly "$CACHE/logs/$name.log" make_hypervisor "$tree" "$@" || exit 1
-    rm -rf "$out"
-    mkdir -p "$out"
+    make_hypervisor "$tree" "$@"
     cp "$tree/xen/xen" "$tree/xen/xen-syms" "$tree/xen/xen.gz" "$out/"
     cp "$tree/xen/.config" "$out/config"
-    touch "$out/done"
 }
 
 # ---- tools ------------------------------------------------------------------------------------------------------------
@@ -224,31 +219,27 @@ make_tools() {
         [ "$tree/configure" -nt "$tree/config/Tools.mk" ]; then
         (cd "$tree" && ./configure --prefix=/usr --disable-ocamltools --disable-docs --disable-stubdom --disable-seabios \
             --disable-ovmf --disable-rombios --disable-ipxe --disable-golang --with-system-qemu=/bin/true \
-            --disable-systemd --disable-pygrub --disable-pvshim) || return
+            --disable-systemd --disable-pygrub --disable-pvshim)
     fi
-    make -C "$tree" build-tools-public-headers &&
-        make -C "$tree/tools" -j"$JOBS" CONFIG_TESTS=n all &&
-        make -C "$tree/tools" CONFIG_TESTS=n install DESTDIR="$out"
+    make -C "$tree" build-tools-public-headers
+    make -C "$tree/tools" -j"$JOBS" CONFIG_TESTS=n all
+    make -C "$tree/tools" CONFIG_TESTS=n install DESTDIR="$out"
 }
 
 # build_tools VARIANT: sets TOOLS_OUT, the folder that the tools are installed into.
 build_tools() {
-    local variant=$1 key
+    local variant=$1 key label=tools
     [ -n "$(series)" ] || variant=stock
     source_commit "$variant"
     key=$(hash_of "$(tree_key "$XEN_COMMIT" "${TOOLS_INPUTS[@]}")" "$(gcc -dumpfullversion)" "$(declare -f make_tools)")
     TOOLS_OUT=$CACHE/out/tools-$key
-    [ ! -e "$TOOLS_OUT/done" ] || { touch "$TOOLS_OUT"; return 0; }
-    with_lock "tools-$variant" build_tools_in "tools-$variant" "$TOOLS_OUT"
+    [ "$variant" = xenlr ] || label="stock tools"
+    once "tools-$variant" "$TOOLS_OUT" "$label" build_tools_in "tools-$variant"
     keep_newest 8 "$CACHE/out/tools-"
 }
 
-build_tools_in() {
-    local name=$1 out=$2 tree
-    [ ! -e "$out/done" ] || return 0
-    tree=$(with_lock xen-repo worktree "$name" "$XEN_COMMIT")
-    say "building the tools ($name; about four minutes the first time)"
-    rm -rf "$out"
-    quietly "$CACHE/logs/$name.log" make_tools "$tree" "$out" || exit 1
-    touch "$out/done"
+build_tools_in() { # OUT NAME
+    local tree
+    tree=$(with_lock xen-repo worktree "$2" "$XEN_COMMIT")
+    make_tools "$tree" "$1"
 }
