@@ -9,6 +9,7 @@ BASES=$ROOT/ci/downloads.sha256
 # bases: those of the file, each as "SHA256 TREE NAME", the one that the series is made on first.
 bases() { sed -n 's/^base  *//p' "$BASES"; }
 
+# shellcheck disable=SC2034  # for messages elsewhere
 XEN_TARBALL=$(bases | sed -n '1s/.* //p')
 # The base that is built. One run has one: its processes inherit it.
 case ${XEN_FOLDER:-} in
