@@ -65,6 +65,7 @@ verify_patches() {
     for name in $(bases | sed 's/.* //'); do
         if ! folder=$("$ROOT/ci/source" "$name" 2>"$tmp.log"); then
             cat "$tmp.log"
+            grep -q "no place gave Xen's source" "$tmp.log" || return 1
             echo "SKIP: the series on $name, which no place gave"
             skipped=$((skipped + 1))
             continue
