@@ -32,8 +32,12 @@ usage: ./build.sh VERB [OPTION…]
   patches [TREE]      writes xen-patches/ anew from the commits on top of "base" in the git tree TREE
   clean [--all]       removes target/; with --all the cache too
 
-Environment: XENLR_CACHE (the cache, ~/.cache/xenlr), XENLR_DOWNLOADS (a folder that holds Xen's tarball),
-XENLR_JOBS (parallel jobs), CARGO and RUSTC (a toolchain with its library sources).
+Xen's source comes from the first place that has it with the right digest (ci/source says which places there are).
+
+Environment: XENLR_CACHE (the cache, ~/.cache/xenlr), XENLR_JOBS (parallel jobs),
+XENLR_DOWNLOADS (a folder that holds Xen's tarball, by its name in ci/downloads.sha256),
+XENLR_XEN_URL and XENLR_XEN_SHA256 (the address of a tarball of Xen 4.20 and its digest, used where the others fail),
+CARGO and RUSTC (a toolchain with its library sources).
 USAGE
 }
 

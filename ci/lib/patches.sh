@@ -43,9 +43,10 @@ write_patches() {
     say "xen-patches/ holds $(series | wc -l) patches"
 }
 
-# verify_patches: regenerating the series changes nothing, and each patch applies to the tarball without fuzz.
+# verify_patches: regenerating the series changes nothing, and the series applies without fuzz to each base that can be had.
+# Cargo's form of a result has ci/test count the others as skipped.
 verify_patches() {
-    local tmp name
+    local tmp name folder passed=0 skipped=0
     [ -n "$(series)" ] || { echo "xen-patches/series is empty"; return 77; }
     tmp=$(mktemp -d)
     source_commit xenlr
@@ -58,13 +59,22 @@ verify_patches() {
         series | grep -xF "$(basename "$name")" >/dev/null || { echo "$(basename "$name") is not in xen-patches/series"; return 1; }
     done
     rm -rf "$tmp"
-    mkdir "$tmp"
-    xen_git "$XEN_REPO" archive base | tar -x -C "$tmp"
-    for name in $(series); do
-        patch -s -p1 --fuzz=0 -d "$tmp" <"$PATCHES/$name" >"$tmp/.patch.log" 2>&1 && ! grep -q . "$tmp/.patch.log" ||
-            { echo "$name does not apply exactly:"; cat "$tmp/.patch.log"; return 1; }
+    for name in $(bases | sed 's/.* //'); do
+        if ! folder=$("$ROOT/ci/source" "$name" 2>"$tmp.log"); then
+            cat "$tmp.log"
+            grep -q "no place gave Xen's source" "$tmp.log" || return 1
+            echo "SKIP: the series on $name, which no place gave"
+            skipped=$((skipped + 1))
+            continue
+        fi
+        unpack_base "$folder/repo" "$tmp"
+        (apply_exactly "$tmp") || { echo "this is about $name"; return 1; }
+        rm -rf "$tmp"
+        echo "the series applies to $name"
+        passed=$((passed + 1))
     done
-    rm -rf "$tmp"
+    rm -f "$tmp.log"
+    echo "test result: ok. $passed passed; 0 failed; $skipped ignored"
 }
 
 # ---- a tree of the user's own -----------------------------------------------------------------------------------------

@@ -1,69 +1,16 @@
 # Xen: its source, our series on it, and the builds of hypervisor and tools.
 #
-# The cache holds one git repository of the source (xen/repo, tag "base" is the pristine tarball). The series is applied
+# The cache holds a git repository of the source (ci/lib/source.sh; tag "base" is the pristine tarball). The series is applied
 # there with git am; hypervisor and tools are built in worktrees of it that keep their objects, so that a change rebuilds
 # what depends on it. Results are keyed by content: git's tree digests of what a build reads, and what comes from outside.
 # shellcheck shell=bash
 
-XEN_TARBALL=$(awk '/xen_4\.20/ { print $2 }' "$ROOT/ci/downloads.sha256")
+. "$ROOT/ci/lib/source.sh"
 XEN_VERSION=4.20
-XEN_REPO=$CACHE/xen/repo
 PATCHES=$ROOT/xen-patches
 
 # Outside the tree: a builder's name, host and date do not end in the binary.
 export XEN_BUILD_DATE='' XEN_BUILD_TIME='' XEN_BUILD_HOST=xenlr XEN_WHOAMI=xenlr XEN_DOMAIN=xenlr
-
-# ---- source -----------------------------------------------------------------------------------------------------------
-
-check_sha256() { # FILE: against the line of ci/downloads.sha256 with its name
-    local want
-    want=$(awk -v name="$(basename "$1")" '$2 == name { print $1 }' "$ROOT/ci/downloads.sha256")
-    [ -n "$want" ] || die "ci/downloads.sha256 has no digest for $(basename "$1")"
-    printf '%s  %s\n' "$want" "$1" | sha256sum --quiet -c - 2>/dev/null
-}
-
-fetch_xen() {
-    local file=$CACHE/downloads/$XEN_TARBALL tmp
-    mkdir -p "$CACHE/downloads"
-    if [ -f "$file" ] && check_sha256 "$file"; then return; fi
-    if [ -n "${XENLR_DOWNLOADS:-}" ] && [ -f "$XENLR_DOWNLOADS/$XEN_TARBALL" ]; then
-        cp "$XENLR_DOWNLOADS/$XEN_TARBALL" "$file.tmp"
-    else
-        say "fetching $XEN_TARBALL"
-        private_apt trixie
-        tmp=$(mktemp -d "$CACHE/downloads/fetch.XXXXXX")
-        (cd "$tmp" && quietly "$CACHE/logs/fetch-xen.log" \
-            apt-get "${APT_PRIVATE[@]}" source --download-only --tar-only -t trixie xen) ||
-            die "the archive did not give Xen's source; put $XEN_TARBALL into a folder and name it in XENLR_DOWNLOADS"
-        [ -f "$tmp/$XEN_TARBALL" ] ||
-            die "the archive now has $(ls "$tmp"), not $XEN_TARBALL; put that one into a folder named by XENLR_DOWNLOADS"
-        mv "$tmp/$XEN_TARBALL" "$file.tmp"
-        rm -rf "$tmp"
-    fi
-    mv "$file.tmp" "$file"
-    check_sha256 "$file" || { rm -f "$file"; die "$XEN_TARBALL has the wrong sha256, see ci/downloads.sha256"; }
-}
-
-# The repository's commits do not depend on who makes them or when.
-xen_git() {
-    GIT_AUTHOR_NAME=XenLR GIT_AUTHOR_EMAIL=xenlr@localhost GIT_COMMITTER_NAME=XenLR GIT_COMMITTER_EMAIL=xenlr@localhost \
-        git -C "$1" -c core.autocrlf=false -c gc.auto=0 -c commit.gpgsign=false -c advice.detachedHead=false "${@:2}"
-}
-
-make_xen_repo() {
-    local date='2000-01-01T00:00:00Z'
-    [ ! -d "$XEN_REPO/.git" ] || return 0
-    fetch_xen
-    say "unpacking Xen $XEN_VERSION"
-    rm -rf "$XEN_REPO.tmp"
-    mkdir -p "$XEN_REPO.tmp"
-    tar -xJf "$CACHE/downloads/$XEN_TARBALL" -C "$XEN_REPO.tmp" --strip-components=1
-    xen_git "$XEN_REPO.tmp" init -q -b main
-    xen_git "$XEN_REPO.tmp" add -Af
-    GIT_AUTHOR_DATE=$date GIT_COMMITTER_DATE=$date xen_git "$XEN_REPO.tmp" commit -qm "Xen, as in ${XEN_TARBALL%.orig.tar.xz}"
-    xen_git "$XEN_REPO.tmp" tag base
-    mv "$XEN_REPO.tmp" "$XEN_REPO"
-}
 
 # ---- the series -------------------------------------------------------------------------------------------------------
 
@@ -105,7 +52,7 @@ apply_series() {
 
 # source_commit: the commit to build, by VARIANT (stock: without the series). Sets XEN_COMMIT.
 source_commit() {
-    with_lock xen-repo make_xen_repo
+    find_xen
     if [ "$1" = stock ]; then
         XEN_COMMIT=$(xen_git "$XEN_REPO" rev-parse 'base^{commit}')
     else
@@ -116,7 +63,7 @@ source_commit() {
 
 # worktree NAME COMMIT: a worktree of the cache at this commit; its untracked files (objects) stay. Prints its path.
 worktree() {
-    local dir=$CACHE/xen/$1
+    local dir=$XEN_FOLDER/$1
     xen_git "$XEN_REPO" worktree prune
     if [ ! -e "$dir/.git" ]; then
         rm -rf "$dir"
