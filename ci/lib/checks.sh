@@ -184,6 +184,10 @@ check_patches() { # the series regenerates to the same bytes and applies to Xen 
     verify_patches
 }
 
+check_deb() { # the packages of command and hypervisor have no error for lintian and hold what they should, no path of this machine
+    verify_debs
+}
+
 check_benchmarks() { # docs/benchmarks.md shows the figures that were measured, and no others
     local copy report=$ROOT/ci/bench/report
     "$report" page "$ROOT/docs/benchmarks" | diff -u "$ROOT/docs/benchmarks.md" - ||

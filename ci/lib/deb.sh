@@ -168,4 +168,60 @@ make_debs() {
     say "packages: ${out#"$ROOT"/}"
 }
 
+# ---- the check ----------------------------------------------------------------------------------------------------------
+
+# own_paths DIR: the files below it that name a folder of this machine.
+own_paths() { grep -rlF -e "$ROOT/" -e "$CACHE/" -e "${CARGO_HOME:-$HOME/.cargo}/" "$1"; }
+
+# deb_files DEB: the files in it, wherever the release has its units.
+deb_files() { dpkg-deb -c "$1" | awk '$1 !~ /^d/ { sub(/^\.\/(usr\/)?/, "", $6); print $6 }' | LC_ALL=C sort; }
+
+# verify_debs: builds the source package "xenlr" on this machine, which takes seconds, and looks at it. The toolstack's is left to
+# ci/nightly.
+verify_debs() {
+    local release dir deb
+    release=$(release_codename)
+    [[ " $DEB_RELEASES " = *" $release "* ]] || { echo "no packages for $release"; exit 77; }
+    install_packages build-essential debhelper lintian
+    build_xen xenlr
+    unset DEB_CHROOT
+    build_deb xenlr "$release" # with lintian, which fails it on an error
+    dir=$(mktemp -d)
+    for deb in "$DEB_OUT"/*.deb; do dpkg-deb -x "$deb" "$dir/root"; done
+    diff - <(deb_files "$DEB_OUT"/xenlr_*.deb) <<'FILES'
+bin/xenlr
+lib/systemd/system/xenlr-daemon.service
+share/bash-completion/completions/xenlr
+share/doc/xenlr/changelog.gz
+share/doc/xenlr/copyright
+share/fish/vendor_completions.d/xenlr.fish
+share/lintian/overrides/xenlr
+share/man/man1/xenlr.1.gz
+share/zsh/vendor-completions/_xenlr
+FILES
+    diff - <(deb_files "$DEB_OUT"/xenlr-hypervisor_*.deb) <<'FILES'
+boot/xen-4.20-xenlr.gz
+etc/default/grub.d/xenlr.cfg
+share/doc/xenlr-hypervisor/changelog.gz
+share/doc/xenlr-hypervisor/config
+share/doc/xenlr-hypervisor/copyright
+FILES
+    grep -rqx --include=xenlr-daemon.service 'ExecStart=/usr/bin/xenlr daemon' "$dir/root" ||
+        { echo "the unit starts another program"; return 1; }
+    "$dir/root/usr/bin/xenlr" --version
+    # The arena's size in the conffile is what GRUB gives to Xen; a user's change counts.
+    sed 's/^XENLR_ARENA=.*/XENLR_ARENA=7G/' "$dir/root/etc/default/grub.d/xenlr.cfg" >"$dir/xenlr.cfg"
+    [ "$(GRUB_CMDLINE_XEN=given sh -euc '. "$1"; echo $GRUB_CMDLINE_XEN' sh "$dir/xenlr.cfg")" = "given xenlr_arena=7G" ] ||
+        { echo "the conffile gives other words to Xen"; return 1; }
+    gunzip "$dir/root/boot/xen-4.20-xenlr.gz"
+    ! own_paths "$dir/root" || { echo "they name folders of this machine"; return 1; }
+    # Controls: such a path is found, and so is an error that the packages only override.
+    echo "$ROOT/control" >"$dir/root/control"
+    own_paths "$dir/root" >/dev/null || { echo "control: a path of this machine is not found"; return 1; }
+    ! lintian --allow-root --no-override --fail-on error "$DEB_OUT"/xenlr_*.deb >"$dir/lintian" 2>&1 ||
+        { echo "control: lintian finds no error"; return 1; }
+    grep 'E: xenlr: statically-linked-binary' "$dir/lintian" || { cat "$dir/lintian"; return 1; }
+    rm -rf "$dir"
+}
+
 [ "${BASH_SOURCE[0]}" != "$0" ] || "step_$1" "${@:2}"
