@@ -148,7 +148,10 @@ verb_nightly() { verb_image && exec "$ROOT/ci/nightly" "$@"; }
 
 verb_clean() {
     rm -rf "$TARGET"
-    [ "${1:-}" != --all ] || rm -rf "$CACHE"
+    [ "${1:-}" = --all ] || return 0
+    # The systems in it belong to root.
+    [ ! -d "$CACHE/chroot" ] || as_root rm -rf --one-file-system "$CACHE/chroot"
+    rm -rf "$CACHE"
 }
 
 main() {
