@@ -9,6 +9,8 @@ PROG=build.sh
 . "$ROOT/ci/lib/xen.sh"
 . "$ROOT/ci/lib/patches.sh"
 . "$ROOT/ci/lib/image.sh"
+. "$ROOT/ci/lib/chroot.sh"
+. "$ROOT/ci/lib/deb.sh"
 
 usage() {
     cat <<'USAGE'
@@ -24,6 +26,8 @@ usage: ./build.sh VERB [OPTION…]
   cli                 the dom0 command                                            → target/dist/xenlr
   guest               the guests: our own Mini-OS, GRUB, Debian's Linux           → target/dist/guests
   image               all of the above and dom0's image: what ci/rig boots
+  deb                 Debian packages of hypervisor, tools and command            → target/dist/deb/RELEASE
+      --release NAME    for trixie (13) or bookworm (12), else for this machine's own
   demo                records a guest, replays it, compares (KERNEL=FILE: an upstream Mini-OS)
   test [NAME…]        every check, or only those named; the last line counts them
   bench [--short] [PART…]  what recording and replaying cost → docs/benchmarks.md (--list: the parts)
@@ -109,6 +113,20 @@ verb_image() {
     verb_cli
 }
 
+verb_deb() {
+    local release
+    release=$(release_codename)
+    case "$#:${1:-}" in
+    0:) ;;
+    2:--release) release=$2 ;;
+    *) die "deb: wants --release NAME or nothing, not: $*" ;;
+    esac
+    deb_suffix "$release" >/dev/null
+    verb_xen
+    verb_cli
+    make_debs "$release"
+}
+
 verb_patches() {
     [ $# -le 1 ] || die "patches takes one tree, but was given: $*"
     if [ $# = 1 ]; then
@@ -122,7 +140,11 @@ verb_patches() {
 verb_clean() {
     case "$*" in
     '') rm -rf "$TARGET" ;;
-    --all) rm -rf "$TARGET" "$CACHE" ;;
+    --all)
+        rm -rf "$TARGET"
+        # The systems in it belong to root.
+        [ ! -d "$CACHE/chroot" ] || as_root rm -rf --one-file-system "$CACHE/chroot"
+        rm -rf "$CACHE" ;;
     *) die "clean takes --all or nothing, but was given: $*" ;;
     esac
 }
@@ -143,7 +165,7 @@ main() {
     demo | test | soak | nightly) script=$ROOT/ci/$verb ;;
     esac
     case $verb in
-    deps | xen | tools | cli | guest | image | demo | test | bench | soak | nightly | patches | clean) ;;
+    deps | xen | tools | cli | guest | image | deb | demo | test | bench | soak | nightly | patches | clean) ;;
     -h | --help | help) usage; return 0 ;;
     *) usage >&2; die "unknown verb $verb" ;;
     esac

@@ -188,6 +188,10 @@ check_fetch() { # Xen's source comes from the next place when one has none, a wr
     "$ROOT/ci/checks/fetch/run"
 }
 
+check_deb() { # the packages of command and hypervisor have no error for lintian and hold what they should, no path of this machine
+    verify_debs
+}
+
 check_benchmarks() { # docs/benchmarks.md shows the figures that were measured, and no others
     local copy report=$ROOT/ci/bench/report
     "$report" page "$ROOT/docs/benchmarks" | diff -u "$ROOT/docs/benchmarks.md" - ||

@@ -63,8 +63,11 @@ host_cargo() { env -u RUSTC -u CARGO "$HOST_CARGO" "$@"; }
 
 # build_cli: the dom0 command, static → target/dist/xenlr.
 build_cli() {
+    local flags
     find_cargo
-    RUSTFLAGS="-Ctarget-feature=+crt-static" host_cargo build -q --locked --release --manifest-path "$ROOT/Cargo.toml" \
+    # Static, and without the paths of the crates on this machine.
+    printf -v flags '%s\x1f%s' -Ctarget-feature=+crt-static "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
+    CARGO_ENCODED_RUSTFLAGS=$flags host_cargo build -q --locked --release --manifest-path "$ROOT/Cargo.toml" \
         -p xenlr --target x86_64-unknown-linux-gnu --target-dir "$TARGET/cli" -j "$JOBS"
     install_file "$TARGET/cli/x86_64-unknown-linux-gnu/release/xenlr" "$DIST/xenlr"
 }
