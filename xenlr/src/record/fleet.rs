@@ -1,18 +1,22 @@
 //! All recorded domains of a host: taking them up, reading them, letting go of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use log_format::control::{Mode, State};
 use log_format::file::Closing;
+use serde_json::json;
 
 use super::adopt::Target;
 use super::facts;
 use super::session::{Opened, Session, may_recover};
 use crate::domains::{self, NamedDomain};
 use crate::error::Error;
+use crate::lock::{self, LOCK_DIR};
 use crate::output::Output;
-use crate::xen::{EventChannels, Port, Uuid, Xen};
+use crate::show::failure_text;
+use crate::xen::{DomainInfo, EventChannels, Port, Uuid, Xen};
 use crate::xenstore::Xenstore;
 
 /// How often one looks which domains there are.
@@ -22,7 +26,7 @@ const WATCHED_INTERVAL: Duration = Duration::from_secs(10);
 /// The same while one is being created: it does not begin before its log is read.
 const CREATE_INTERVAL: Duration = Duration::from_millis(50);
 /// After a failure, how long until the next try.
-const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+pub const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a domain that runs may be without a stored configuration before it is read without.
 const CONFIG_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -68,6 +72,8 @@ pub struct Fleet<'x> {
     slots: HashMap<Key, Slot<'x>>,
     /// A domain was between two states when one looked.
     is_unsettled: bool,
+    /// What killed readers left was removed.
+    has_swept: bool,
 }
 
 impl<'x> Fleet<'x> {
@@ -85,6 +91,7 @@ impl<'x> Fleet<'x> {
             output,
             slots: HashMap::new(),
             is_unsettled: false,
+            has_swept: false,
         }
     }
 
@@ -134,8 +141,21 @@ impl<'x> Fleet<'x> {
     /// Looks which domains there are: takes up new ones, closes those that are gone, and reads
     /// those whose time has come.
     pub fn scan(&mut self, mut store: Option<&mut Xenstore>) -> Result<(), Error> {
-        let infos = self.xen.domains()?;
         self.is_unsettled = false;
+        // Rings are read whether or not Xen tells which domains there are.
+        let looked = match self.xen.domains() {
+            Ok(infos) => {
+                self.look(infos, store.as_deref_mut());
+                Ok(())
+            }
+            Err(e) => Err(e),
+        };
+        let interval = self.writing.interval;
+        self.pass(|r| r.session.idle() >= interval || r.session.is_half_full());
+        looked
+    }
+
+    fn look(&mut self, infos: Vec<DomainInfo>, mut store: Option<&mut Xenstore>) {
         let gone: Vec<Key> = self
             .slots
             .keys()
@@ -146,8 +166,16 @@ impl<'x> Fleet<'x> {
             })
             .cloned()
             .collect();
-        for key in gone {
-            self.close(&key);
+        if !self.has_swept || !gone.is_empty() {
+            self.has_swept = true;
+            let held: HashSet<String> = infos
+                .iter()
+                .map(|info| lock::name_of(info.uuid, info.domid))
+                .collect();
+            for key in gone {
+                self.close(&key);
+            }
+            lock::sweep(Path::new(LOCK_DIR), |name| held.contains(name));
         }
         for info in infos {
             if info.domid == 0 || info.dying {
@@ -169,9 +197,6 @@ impl<'x> Fleet<'x> {
                 reading.session.listen(self.channels, self.output);
             }
         }
-        let interval = self.writing.interval;
-        self.pass(|r| r.session.idle() >= interval || r.session.is_half_full());
-        Ok(())
     }
 
     /// Begins to read a domain, if it is recorded and ready.
@@ -230,11 +255,20 @@ impl<'x> Fleet<'x> {
         };
         // With this the guest may begin, so it comes last.
         session.listen(self.channels, self.output);
-        self.output.note(&format!(
-            "domain \"{}\" is written to {}",
-            named.name,
-            session.path().display()
-        ));
+        self.output.event(
+            &json!({
+                "event": "written",
+                "domain": named.name,
+                "domid": named.info.domid,
+                "uuid": named.info.uuid.to_string(),
+                "file": session.path(),
+            }),
+            &format!(
+                "domain \"{}\" is written to {}",
+                named.name,
+                session.path().display()
+            ),
+        );
         let mut reading = Reading {
             session,
             failure: None,
@@ -290,13 +324,34 @@ impl<'x> Fleet<'x> {
         }
         let closing = reading.session.closed()?;
         let (records, sync) = reading.session.progress();
-        self.output.note(&format!(
-            "domain \"{name}\": the log is {}, {records} records, {sync} sync points, in {}",
-            closing.name(),
-            reading.session.path().display()
-        ));
+        self.say_closed(
+            &reading.session,
+            closing,
+            &format!(
+                "domain \"{name}\": the log is {}, {records} records, {sync} sync points, in {}",
+                closing.name(),
+                reading.session.path().display()
+            ),
+        );
         reading.session.unlisten(self.channels);
         Some(closing)
+    }
+
+    fn say_closed(&self, session: &Session<'x>, closing: Closing, text: &str) {
+        let (records, sync) = session.progress();
+        self.output.event(
+            &json!({
+                "event": "closed",
+                "domain": session.named.name,
+                "domid": session.named.info.domid,
+                "uuid": session.named.info.uuid.to_string(),
+                "file": session.path(),
+                "closing": closing.name(),
+                "records": records,
+                "sync": sync,
+            }),
+            text,
+        );
     }
 
     /// A log that Xen has ended with an error gets no end record.
@@ -310,7 +365,10 @@ impl<'x> Fleet<'x> {
         {
             self.give_up(
                 reading,
-                &format!("Xen has ended it with error {}", status.raw.error),
+                &format!(
+                    "Xen has ended it: {}",
+                    failure_text(status.mode, status.raw.error)
+                ),
             );
         }
     }
@@ -339,10 +397,14 @@ impl<'x> Fleet<'x> {
         let name = reading.session.named.name.clone();
         match reading.session.finish(Closing::Lost) {
             Ok(()) => {
-                self.output.note(&format!(
-                    "domain \"{name}\" is gone; {} has no end record",
-                    reading.session.path().display()
-                ));
+                self.say_closed(
+                    &reading.session,
+                    Closing::Lost,
+                    &format!(
+                        "domain \"{name}\" is gone; {} has no end record",
+                        reading.session.path().display()
+                    ),
+                );
                 reading.session.unlisten(self.channels);
             }
             Err(e) => {
