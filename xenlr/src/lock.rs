@@ -107,26 +107,38 @@ pub fn is_held(dir: &Path, uuid: Uuid, domid: u16) -> Option<bool> {
     )
 }
 
+/// The files of locks that there are.
+#[derive(Debug)]
+pub struct Files(Vec<(String, PathBuf)>);
+
+/// Lists them. A file is made by a reader that has seen its domain: of the domains that are listed
+/// after this, none is missing that one of these files could still serve.
+pub fn files(dir: &Path) -> Files {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    Files(
+        entries
+            .filter_map(|entry| {
+                let name = entry.file_name();
+                let domain = name.to_str()?.strip_suffix(".lock")?.to_owned();
+                Some((domain, entry.path()))
+            })
+            .collect(),
+    )
+}
+
 /// Removes what readers left that were killed, of domains that are gone: nobody will want the lock
 /// of one any more. `is_there` is asked with what [`name_of`] gives.
-pub fn sweep(dir: &Path, is_there: impl Fn(&str) -> bool) {
-    let Ok(entries) = fs::read_dir(dir) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let Some(domain) = name.to_str().and_then(|name| name.strip_suffix(".lock")) else {
-            continue;
-        };
-        if is_there(domain) {
+pub fn sweep(files: Files, is_there: impl Fn(&str) -> bool) {
+    for (domain, path) in files.0 {
+        if is_there(&domain) {
             continue;
         }
-        let Ok(file) = OpenOptions::new().write(true).open(entry.path()) else {
+        let Ok(file) = OpenOptions::new().write(true).open(&path) else {
             continue;
         };
         // A reader that is at the end of the log of such a domain removes its own.
         if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            let _ = fs::remove_file(entry.path());
+            let _ = fs::remove_file(&path);
         }
     }
 }
@@ -135,7 +147,7 @@ pub fn sweep(dir: &Path, is_there: impl Fn(&str) -> bool) {
 mod tests {
     use super::*;
 
-    fn files(dir: &Path) -> usize {
+    fn count(dir: &Path) -> usize {
         fs::read_dir(dir).unwrap().count()
     }
 
@@ -154,9 +166,9 @@ mod tests {
     fn a_lock_leaves_no_file() {
         let dir = tempfile::tempdir().unwrap();
         let lock = acquire(dir.path(), Uuid::default(), 3, "g").unwrap();
-        assert_eq!(files(dir.path()), 1);
+        assert_eq!(count(dir.path()), 1);
         drop(lock);
-        assert_eq!(files(dir.path()), 0);
+        assert_eq!(count(dir.path()), 0);
     }
 
     #[test]
@@ -181,7 +193,7 @@ mod tests {
             fs::write(path_of(dir.path(), uuid, domid), b"").unwrap();
         }
         let held = acquire(dir.path(), uuid, 5, "g").unwrap();
-        sweep(dir.path(), |name| name == name_of(uuid, 4));
+        sweep(files(dir.path()), |name| name == name_of(uuid, 4));
         assert!(!path_of(dir.path(), uuid, 3).exists());
         assert!(path_of(dir.path(), uuid, 4).exists());
         assert!(path_of(dir.path(), uuid, 5).exists());

@@ -146,7 +146,7 @@ expect 'status of a result that cannot be written' 6 $status
 
 touch /tmp/there.xlr
 rm -f /tmp/xl-calls
-says 6 'there.xlr, name another file' with_failing_xl nothing xenlr replay "$ended" --record /tmp/there.xlr
+says 6 'there.xlr .name another file' with_failing_xl nothing xenlr replay "$ended" --record /tmp/there.xlr
 [ ! -e /tmp/xl-calls ] || fail "xl was called before the file was looked at: $(cat /tmp/xl-calls)"
 says 0 '^equal' xenlr verify "$ended" --record /tmp/new.xlr
 says 0 'no difference' xenlr diff "$ended" /tmp/new.xlr

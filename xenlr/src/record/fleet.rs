@@ -1,6 +1,6 @@
 //! All recorded domains of a host: taking them up, reading them, letting go of them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -72,8 +72,6 @@ pub struct Fleet<'x> {
     slots: HashMap<Key, Slot<'x>>,
     /// A domain was between two states when one looked.
     is_unsettled: bool,
-    /// What killed readers left was removed.
-    has_swept: bool,
 }
 
 impl<'x> Fleet<'x> {
@@ -91,7 +89,6 @@ impl<'x> Fleet<'x> {
             output,
             slots: HashMap::new(),
             is_unsettled: false,
-            has_swept: false,
         }
     }
 
@@ -140,22 +137,25 @@ impl<'x> Fleet<'x> {
 
     /// Looks which domains there are: takes up new ones, closes those that are gone, and reads
     /// those whose time has come.
-    pub fn scan(&mut self, mut store: Option<&mut Xenstore>) -> Result<(), Error> {
+    pub fn scan(&mut self, store: Option<&mut Xenstore>) -> Result<(), Error> {
         self.is_unsettled = false;
         // Rings are read whether or not Xen tells which domains there are.
-        let looked = match self.xen.domains() {
-            Ok(infos) => {
-                self.look(infos, store.as_deref_mut());
-                Ok(())
-            }
-            Err(e) => Err(e),
-        };
+        let locks = lock::files(Path::new(LOCK_DIR));
+        let looked = self
+            .xen
+            .domains()
+            .map(|infos| self.look(infos, locks, store));
         let interval = self.writing.interval;
         self.pass(|r| r.session.idle() >= interval || r.session.is_half_full());
         looked
     }
 
-    fn look(&mut self, infos: Vec<DomainInfo>, mut store: Option<&mut Xenstore>) {
+    fn look(
+        &mut self,
+        infos: Vec<DomainInfo>,
+        locks: lock::Files,
+        mut store: Option<&mut Xenstore>,
+    ) {
         let gone: Vec<Key> = self
             .slots
             .keys()
@@ -166,17 +166,14 @@ impl<'x> Fleet<'x> {
             })
             .cloned()
             .collect();
-        if !self.has_swept || !gone.is_empty() {
-            self.has_swept = true;
-            let held: HashSet<String> = infos
-                .iter()
-                .map(|info| lock::name_of(info.uuid, info.domid))
-                .collect();
-            for key in gone {
-                self.close(&key);
-            }
-            lock::sweep(Path::new(LOCK_DIR), |name| held.contains(name));
+        for key in gone {
+            self.close(&key);
         }
+        lock::sweep(locks, |name| {
+            infos
+                .iter()
+                .any(|info| name == lock::name_of(info.uuid, info.domid))
+        });
         for info in infos {
             if info.domid == 0 || info.dying {
                 continue;

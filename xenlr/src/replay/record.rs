@@ -4,11 +4,12 @@
 //! guest does, so what the guest consumed is known by its length. The end record is not copied:
 //! it is made from the state that this run ended in.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use log_format::file::{Closing, LogWriter};
 use log_format::{Decoder, Encoder, End, EndReason, Item, MAX_RECORD_BYTES, Record};
+use rustix::io::Errno;
 
 use super::build::Built;
 use super::plan::Plan;
@@ -25,8 +26,11 @@ pub fn check_free(path: &Path) -> Result<(), Error> {
     // A link that leads nowhere is in the way as well.
     match path.symlink_metadata() {
         Ok(_) => Err(Error::io(
-            format!("create {}, name another file with --record", path.display()),
-            io::ErrorKind::AlreadyExists.into(),
+            format!(
+                "create {} (name another file with --record)",
+                path.display()
+            ),
+            Errno::EXIST.into(),
         )),
         Err(_) => Ok(()),
     }
