@@ -116,16 +116,20 @@ impl Trouble {
                 Ok(Some(bytes))
             }
             Err(e) if may_recover(&e) => {
-                let why = e.to_string();
-                if self.why.as_ref() != Some(&why) {
-                    output.warn(&format!(
-                        "{why}; the records stay in the ring, trying again"
-                    ));
-                    self.why = Some(why);
-                }
+                self.say(e.to_string(), output);
                 Ok(None)
             }
             Err(e) => Err(failed(session, e)),
+        }
+    }
+
+    /// Says what is wrong, once.
+    fn say(&mut self, why: String, output: Output) {
+        if self.why.as_ref() != Some(&why) {
+            output.warn(&format!(
+                "{why}; the records stay in the ring, trying again"
+            ));
+            self.why = Some(why);
         }
     }
 }
@@ -174,7 +178,7 @@ fn until_left(
     let mut trouble = Trouble::default();
     let (mut bytes, mut last_look) = (0, false);
     loop {
-        let passed = trouble.pass(session, output)?;
+        let mut passed = trouble.pass(session, output)?;
         bytes += passed.unwrap_or(0);
         bar.set_length(session.progress().0);
         bar.set_position(session.progress().0);
@@ -186,9 +190,16 @@ fn until_left(
         }
         // As long as the ring is mapped its records are not lost.
         if last_look && passed.is_some() {
-            session.finish(Closing::Lost)?;
-            output.warn("the domain is gone; the log has no end record");
-            return Ok((bytes, Left::Finished));
+            match session.finish(Closing::Lost) {
+                Ok(()) => {
+                    output.warn("the domain is gone; the log has no end record");
+                    return Ok((bytes, Left::Finished));
+                }
+                Err(e) => {
+                    trouble.say(e.to_string(), output);
+                    passed = None;
+                }
+            }
         }
         // A full disk is not asked again at each notification.
         if passed.is_some() {
@@ -206,7 +217,8 @@ fn until_left(
             .any(|info| info.domid == domid && info.uuid == uuid && !info.dying);
         if !alive {
             last_look = true;
-        } else if let Ok(Some(status)) = xen.domain(domid).status()
+        } else if passed.is_some()
+            && let Ok(Some(status)) = xen.domain(domid).status()
             && status.state == State::Failed
         {
             pass(session)?;
