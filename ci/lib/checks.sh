@@ -165,9 +165,8 @@ check_fuzz() { # bounded runs of the fuzz targets find nothing, and one of a tar
     CARGO_TARGET_DIR=$(checks_dir fuzz)
     export CARGO=$HOST_CARGO CARGO_TARGET_DIR
     unset RUSTC
-    # Its C++ and the coverage passes are not everywhere; the corpora are replayed by check_cargo in any case.
-    "$HOST_CARGO" build -q --locked --release --manifest-path "$ROOT/fuzz/Cargo.toml" --target x86_64-unknown-linux-gnu -p libfuzzer-sys ||
-        { echo "libFuzzer cannot be built here"; exit 77; }
+    # libFuzzer is C++; the corpora are replayed by check_cargo in any case. Whatever else fails is a failure.
+    command -v c++ >/dev/null || { echo "no C++ compiler, which libFuzzer needs"; exit 77; }
     "$run" none
     FOUND=$(mktemp -d)
     export FOUND
@@ -194,11 +193,11 @@ check_abi() { # sizes, offsets and numbers of the public headers are the same in
     source_commit xenlr
     tree=$(mktemp -d)
     xen_git "$XEN_REPO" archive "$XEN_COMMIT" xen/include/public | tar -x -C "$tree"
-    (cd "$ROOT" && compare_abi) || return
+    (cd "$ROOT" && compare_abi)
     # Control: a field that moved is found.
     sed -i 's/^    uint32_t magic; .*/    uint32_t moved;\n&/' "$tree/xen/include/public/xenlr.h"
-    (cd "$ROOT" && ! compare_abi >"$tree/log" 2>&1) ||
-        { echo "control: a moved field is not found"; return 1; }
+    (cd "$ROOT" && ! compare_abi >"$tree/log" 2>&1) || { echo "control: a moved field is not found"; return 1; }
+    grep -q 'magic)*: Xen says' "$tree/log" || { echo "control: it fails, but not for the moved field"; cat "$tree/log"; return 1; }
     rm -rf "$tree"
 }
 
@@ -206,7 +205,9 @@ check_header() { # the C header of the hypervisor library is what cbindgen makes
     local header cbindgen
     header=$(cd "$ROOT" && git ls-files 'hv-logger/*.h' | head -n 1)
     [ -n "$header" ] || { echo "hv-logger has no committed header"; exit 77; }
-    cbindgen=$(command -v cbindgen) || cbindgen=$CACHE/cbindgen-$CBINDGEN_VERSION/bin/cbindgen
+    cbindgen=$(command -v cbindgen) || cbindgen=none
+    # Each version writes headers of its own.
+    [ "$("$cbindgen" --version 2>/dev/null)" = "cbindgen $CBINDGEN_VERSION" ] || cbindgen=$CACHE/cbindgen-$CBINDGEN_VERSION/bin/cbindgen
     if [ ! -x "$cbindgen" ]; then
         find_cargo
         host_cargo install -q --locked --root "$CACHE/cbindgen-$CBINDGEN_VERSION" --version "=$CBINDGEN_VERSION" cbindgen ||
@@ -214,6 +215,10 @@ check_header() { # the C header of the hypervisor library is what cbindgen makes
     fi
     "$cbindgen" -q --config "$ROOT/hv-logger/cbindgen.toml" "$ROOT/hv-logger" | diff -u "$ROOT/$header" - ||
         { echo "$header is stale: write it anew with cbindgen --config hv-logger/cbindgen.toml -o $header hv-logger"; exit 1; }
+}
+
+check_errors() { # each step of the build, broken, ends the run: one message, no stamp, nothing old is used
+    errors_check
 }
 
 check_patches() { # the series regenerates to the same bytes and applies to Xen without fuzz
