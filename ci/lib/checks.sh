@@ -217,6 +217,28 @@ check_header() { # the C header of the hypervisor library is what cbindgen makes
         { echo "$header is stale: write it anew with cbindgen --config hv-logger/cbindgen.toml -o $header hv-logger"; exit 1; }
 }
 
+check_shell() { # shellcheck finds nothing in the scripts, and finds a function that is called where errexit does not hold
+    local files host=() dom0=() file
+    install_packages shellcheck
+    files=$(cd "$ROOT" && git ls-files)
+    cd "$ROOT"
+    for file in $files; do
+        case $(head -c 100 "$file" | tr -d '\0' | head -n 2 | tr '\n' ' ') in
+        '#!'*bash* | *'shellcheck shell=bash'*) host+=("$file") ;;
+        '#!/bin/sh'* | '# For scripts that run in the rig'*) dom0+=("$file") ;;
+        esac
+    done
+    shellcheck --severity=warning "${host[@]}"
+    shellcheck --severity=info --include=SC2310,SC2311 build.sh ci/lib/*.sh ci/lib/step ci/rig ci/soak ci/nightly ci/demo ci/bench/run ci/bench-host
+    # In dom0: busybox has "local"; $log and the like are set by /rig/lib.sh, or are for it.
+    shellcheck --severity=warning --shell=dash --exclude=SC2154,SC2034,SC2155 "${dom0[@]}"
+    echo "${#host[@]} scripts of the host, ${#dom0[@]} of dom0"
+    # Control.
+    printf '#!/bin/bash\nset -e\nf() { false; echo on; }\nif f; then echo on; fi\n' >"$TARGET/control.sh"
+    ! shellcheck "$TARGET/control.sh" >"$TARGET/control.log" || { echo "control: nothing is found"; return 1; }
+    grep -q SC2310 "$TARGET/control.log"
+}
+
 check_errors() { # each step of the build, broken, ends the run: one message, no stamp, nothing old is used
     errors_check
 }

@@ -38,6 +38,7 @@ case $words in
 'cargo test '*) [ ! -e "$STUBS/tested" ] || { echo 'a linker is missing'; exit 1; }; : >"$STUBS/tested" ;;
 'cbindgen --version') echo "cbindgen $CBINDGEN" ;;
 'cbindgen '*) cat "$HEADER" ;;
+'xenlr --quiet daemon') exec sleep 60 ;;
 'sudo -v') ;;
 'sudo '*) exec "$@" ;;
 'git '*) PATH=${PATH#*:} exec git "$@" ;;
@@ -69,6 +70,8 @@ STUB
     xen_git "$repo" format-patch -q -1 --stdout >"$dir/tree/xen-patches/0101-xen-a-change.patch"
     echo 0101-xen-a-change.patch >"$dir/tree/xen-patches/series"
     xen_git "$repo" checkout -q --detach base
+    xen_git "$dir/tree" init -q
+    xen_git "$dir/tree" add -f hv-logger
     # Getting Xen's source has a check of its own.
     # shellcheck disable=SC2016
     printf '%s\n' 'XEN_REPO=$CACHE/fake/repo' 'make_xen_repo() { :; }' 'find_xen() { :; }' >>"$dir/tree/ci/lib/xen.sh"
@@ -139,8 +142,9 @@ errors_check() {
     flock 5
     held=$(mktemp -u "$dir/fifo.XXXXXX")
     mkfifo "$held"
-    (in_tree ./build.sh guest 5>&-; echo "$status" >"$held") &
-    until grep -qs "waiting for another build of 'grub'" "$dir/errors"; do kill -0 $!; read -r -t 0.1 <>"$dir/fifo" || true; done
+    : >"$dir/errors"
+    (exec 5>&-; in_tree ./build.sh guest; echo "$status" >"$held") &
+    until grep -qs "waiting for another build of 'grub'" "$dir/errors"; do kill -0 $!; sleep 0.1; done
     cp -r "$dir/grub" "$dir/cache/$(basename "$(. /etc/os-release; echo "grub-$VERSION_CODENAME")")"
     exec 5>&-
     read -r status <"$held"
@@ -153,6 +157,7 @@ errors_check() {
         in_tree ./build.sh $verb ${verb:+$([[ $verb = xen* ]] || echo another)}
         [ "$status" = 1 ] && [ "$(grep -c 'error: ' "$dir/errors")" = 1 ] || complain "$verb takes what it does not know"
     done
+    xen_git "$dir/cache/fake/repo" checkout -q --detach base
     in_tree ./build.sh patches
     [ "$status" = 0 ] || complain "patches"
     [ "$(xen_git "$dir/cache/fake/repo" rev-parse HEAD)" = "$(xen_git "$dir/cache/fake/repo" rev-parse base)" ] ||
@@ -174,7 +179,7 @@ errors_of_checks() {
     local header
     header=$(find "$dir/tree/hv-logger" -name '*.h' | head -n 1)
     one_check header CBINDGEN=0.1.0 HEADER="$header" BREAK='cargo install *'
-    [ "$status" != 0 ] || complain "check_header takes any cbindgen"
+    [ "$status" = 77 ] || complain "check_header takes any cbindgen"
     one_check header CBINDGEN="$CBINDGEN_VERSION" HEADER="$header"
     [ "$status" = 0 ] || complain "control: check_header with the right cbindgen"
     rm -f "$dir/tested"
@@ -203,7 +208,7 @@ errors_of_scripts() {
 
     # The demo in dom0 ends at the first command that fails.
     printf '%s\n' 'fail() { exit 1; }' 'guest() { :; }' 'console() { :; }' 'type_line() { :; }' 'log_of() { echo /dev/null; }' >"$dir/lib.sh"
-    for name in xl sleep cp; do ln -sf stub "$dir/bin/$name"; done
+    for name in xl cp; do ln -sf stub "$dir/bin/$name"; done
     ln -sf stub "$dir/bin/xenlr"
     sed "s|/rig/lib.sh|$dir/lib.sh|" "$dir/tree/ci/dom0/demo" >"$dir/dom0-demo"
     in_tree sh "$dir/dom0-demo"
