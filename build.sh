@@ -93,7 +93,7 @@ verb_tools() {
 
 verb_cli() {
     no_words cli "$@"
-    step "xenlr, dom0's command" build_cli
+    step "xenlr command" build_cli
 }
 
 verb_guest() {

@@ -64,7 +64,7 @@ step() {
     exec 8> >(show_progress "$name")
     own_process "$@" >"$log" 2>&1 </dev/null 8>&- || status=$?
     exec 8>&-
-    wait $!
+    wait $! || true # bash may have forgotten it; what counts is that its line is gone
     if [ $status = 0 ]; then
         say "$name … $((SECONDS - start)) s"
         return

@@ -11,7 +11,7 @@ DIST=$TARGET/dist
 fetch_kernel() {
     KERNEL=$CACHE/kernel-$(release_codename)
     export KERNEL
-    once kernel "$KERNEL" "fetching dom0's kernel" fetch_kernel_in
+    once kernel "$KERNEL" "fetching the kernel of dom0" fetch_kernel_in
 }
 
 fetch_kernel_in() { # OUT
@@ -106,7 +106,7 @@ copy_libraries() {
     local root=$1 library
     find "$root" -type f \( -perm -100 -o -name '*.so*' \) -print0 |
         LD_LIBRARY_PATH="$root/usr/lib" xargs -0 -n1 sh -c 'ldd "$1" 2>/dev/null; exit 0' ldd | # scripts have none
-        awk '/=> \// { print $3 } /^\t\// { print $1 }' | sort -u | grep -v "^$root" |
+        awk '/=> \// { print $3 } /^\t\// { print $1 }' | sort -u | sed "\|^$root|d" |
         while read -r library; do
             mkdir -p "$root$(dirname "$library")"
             cp -L "$library" "$root$library"
@@ -163,7 +163,7 @@ build_dom0() {
     fetch_kernel
     if [ -e "$tools/done" ]; then key=$(basename "$tools"); else key=$(hash_paths "$tools"); fi
     key=$(hash_of "$key" "$(cat "$KERNEL/version")" "$(hash_paths "$ROOT/ci/dom0" "$ROOT/ci/lib/image.sh")")
-    once dom0 "$CACHE/out/dom0-$key" "dom0's image" make_dom0_image "$tools"
+    once dom0 "$CACHE/out/dom0-$key" "image of dom0" make_dom0_image "$tools"
     DOM0_INITRD=$CACHE/out/dom0-$key/dom0.cpio
     keep_newest 8 "$CACHE/out/dom0-"
 }

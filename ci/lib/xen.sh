@@ -40,7 +40,7 @@ apply_series() {
         for name in "${todo[@]}"; do
             ref=${name#* } name=${name%% *}
             xen_git "$XEN_REPO" am -q --committer-date-is-author-date "$PATCHES/$name" >&2 || {
-                xen_git "$XEN_REPO" am --abort
+                xen_git "$XEN_REPO" am --abort 2>/dev/null || true # it may have failed before it began
                 die "xen-patches/$name does not apply"
             }
             xen_git "$XEN_REPO" update-ref "$ref" HEAD
