@@ -49,6 +49,7 @@ step_system() {
     for old in "$CACHE/chroot/disk-$release-"*; do as_root rm -rf --one-file-system "$old"; done
     # shellcheck disable=SC2086
     make_chroot "$release" "$dir" $DISK_PACKAGES
+    echo force-unsafe-io | as_root tee "$dir/etc/dpkg/dpkg.cfg.d/unsafe-io"
     # A small ramdisk, which the emulated processor unpacks twice.
     as_root sed -i 's/^MODULES=.*/MODULES=list/' "$dir/etc/initramfs-tools/initramfs.conf"
     printf '%s\n' virtio_pci virtio_blk ext4 | as_root tee -a "$dir/etc/initramfs-tools/modules"
