@@ -86,6 +86,22 @@ EOF
     rm -rf "$dir"
 }
 
+check_rebuilds() { # a changed test, benchmark or example of the crates inside Xen builds no Xen anew, a changed source does
+    local dir file before
+    dir=$(mktemp -d)
+    find_rust
+    (cd "$ROOT" && cp -r Cargo.toml Cargo.lock hv-logger log-format "$dir")
+    before=$(ROOT=$dir hypervisor_inputs xenlr)
+    for file in "$dir"/{hv-logger,log-format}/{tests,benches,examples}/*.rs; do echo '// changed' >>"$file"; done
+    [ "$(ROOT=$dir hypervisor_inputs xenlr)" = "$before" ] || { echo "what is not linked into Xen builds it anew"; return 1; }
+    for file in hv-logger/src/lib.rs log-format/src/lib.rs log-format/Cargo.toml Cargo.lock; do
+        echo >>"$dir/$file"
+        [ "$(ROOT=$dir hypervisor_inputs xenlr)" != "$before" ] || { echo "control: a changed $file does not build Xen anew"; return 1; }
+        before=$(ROOT=$dir hypervisor_inputs xenlr)
+    done
+    rm -rf "$dir"
+}
+
 check_miri() { # the unsafe code of the library inside Xen keeps Rust's rules as Miri checks them
     find_cargo
     cargo_has miri || { echo "no Miri for $HOST_CARGO (a component of nightly toolchains)"; exit 77; }
