@@ -90,6 +90,54 @@ check_rig() { # the rig brings all of output and /out back or fails; QEMU's abor
 # expect_is WANTED GOT
 expect_is() { [ "$1" = "$2" ] || { echo "wanted '$1', got '$2'"; exit 1; }; }
 
+check_suites() { # each check of a suite has its own result, also when one fails, or the machine breaks off under it
+    local dir status=0
+    dir=$(mktemp -d)
+    # A rig in which one check fails in the first boot, and which breaks off under another one in the second. The checks are not run.
+    cat >"$dir/rig" <<'EOF'
+#!/usr/bin/env bash
+echo "ci/rig: console in $(dirname "$0")/run/console"
+echo boot >>"$(dirname "$0")/boots"
+until [[ $1 = */suite.sh ]]; do shift; done
+shift
+for name; do
+    echo "suite: begin $name"
+    echo "this is $name"
+    case $name in
+    reader-faults) printf 'FAIL: without a line end'; echo "suite: end $name 1"; exit 1 ;;
+    reader-killed) echo 'ci/rig: the machine ended by itself'; exit 125 ;;
+    *) echo "suite: end $name 0" ;;
+    esac
+done
+EOF
+    chmod +x "$dir/rig"
+    RIG=$dir/rig XENLR_TEST_LOGS=$dir/logs bash "$ROOT/ci/test" vm/{lifecycles,reader-faults,reader-killed,slow-disk} >"$dir/said" || status=$?
+    cat "$dir/said"
+    awk '{ print $1, $2 }' "$dir/said" | grep ' vm/' | diff - <(printf '%s\n' 'SUCCESS vm/lifecycles' 'FAILURE vm/reader-faults' \
+        'ERROR vm/reader-killed' 'SUCCESS vm/slow-disk') || return 1
+    [ "$status $(wc -l <"$dir/boots") $(tail -n 1 "$dir/said")" = '1 3 2 passed, 2 failed, 0 skipped' ] ||
+        { echo "status $status, $(wc -l <"$dir/boots") boots, $(tail -n 1 "$dir/said")"; return 1; }
+    printf 'this is reader-faults\nFAIL: without a line end\n' | cmp - "$dir/logs/vm-reader-faults.log" || return 1
+    echo 'this is slow-disk' | cmp - "$dir/logs/vm-slow-disk.log" || return 1
+    rm -rf "$dir"
+}
+
+check_rebuilds() { # a changed test, benchmark or example of the crates inside Xen builds no Xen anew, a changed source does
+    local dir file before
+    dir=$(mktemp -d)
+    find_rust
+    (cd "$ROOT" && cp -r Cargo.toml Cargo.lock hv-logger log-format "$dir")
+    before=$(ROOT=$dir hypervisor_inputs xenlr)
+    for file in "$dir"/{hv-logger,log-format}/{tests,benches,examples}/*.rs; do echo '// changed' >>"$file"; done
+    [ "$(ROOT=$dir hypervisor_inputs xenlr)" = "$before" ] || { echo "what is not linked into Xen builds it anew"; return 1; }
+    for file in hv-logger/src/lib.rs log-format/src/lib.rs log-format/Cargo.toml Cargo.lock; do
+        echo >>"$dir/$file"
+        [ "$(ROOT=$dir hypervisor_inputs xenlr)" != "$before" ] || { echo "control: a changed $file does not build Xen anew"; return 1; }
+        before=$(ROOT=$dir hypervisor_inputs xenlr)
+    done
+    rm -rf "$dir"
+}
+
 check_miri() { # the unsafe code of the library inside Xen keeps Rust's rules as Miri checks them
     find_cargo
     cargo_has miri || { echo "no Miri for $HOST_CARGO (a component of nightly toolchains)"; exit 77; }

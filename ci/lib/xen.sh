@@ -115,10 +115,10 @@ make_hypervisor() {
     make -C "$1/xen" -j"$JOBS" XENLR_SRC="$ROOT"
 }
 
-# The code that is linked into Xen, and what decides how it is built.
+# The code that is linked into Xen, and what decides how it is built; not the crates' tests, examples and benchmarks.
 hypervisor_inputs() {
     if [ "$1" != stock ]; then
-        hash_paths "$ROOT"/{Cargo.toml,Cargo.lock,hv-logger,log-format}
+        hash_paths "$ROOT"/{Cargo.toml,Cargo.lock} "$ROOT"/{hv-logger,log-format}/{Cargo.toml,build.rs,src}
         rust_key
     fi
     gcc -dumpfullversion

@@ -2,7 +2,7 @@
 # In dom0 for hostile-reader. usage: dom0.sh [CALLS ROUNDS SEED]: so many calls in all, and rings written to so often.
 . /rig/lib.sh
 
-calls=${1:-20000} rounds=${2:-2} seed=${3:-1}
+calls=${1:-8000} rounds=${2:-2} seed=${3:-1}
 xen_has_booted
 start_daemon
 

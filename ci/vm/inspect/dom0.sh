@@ -5,7 +5,7 @@
 
 start=$1 end=$2 constants=$3 constants_offset=$4 constants_bytes=$5
 kernel=/guests/minios port=9999
-cat >/tmp/commands <<GDB
+cat >/tmp/look <<GDB
 set pagination off
 set architecture i386:x86-64
 set width 0
@@ -15,20 +15,19 @@ info registers
 info symbol \$rip
 backtrace 3
 x/16gx \$rsp
-dump binary memory /tmp/memory $start $end
-disconnect
 GDB
 
-# debug NAME FILE: what gdb shows of the paused domain, and a digest of its memory; afterwards the domain stands where it stood.
+# debug NAME FILE [COMMAND]: what gdb shows of the paused domain, with one more command of gdb's; afterwards the domain stands where
+# it stood.
 debug() {
     local name=$1 file=$2 id before
+    { cat /tmp/look; echo "${3:-}"; echo disconnect; } >/tmp/commands
     id=$(domid "$name")
     before=$(standing "$name")
     gdbsx -a "$id" 64 $port >/tmp/gdbsx.log 2>&1 &
     wait_until listening || fail "gdbsx does not listen: $(cat /tmp/gdbsx.log)"
     LC_ALL=C gdb -nx -batch -ex "target remote 127.0.0.1:$port" -x /tmp/commands $kernel >"$file" 2>&1 ||
         fail "gdb: $(cat "$file")"
-    md5sum </tmp/memory >>"$file"
     wait $! || fail "gdbsx: $? $(cat /tmp/gdbsx.log)"
     expect "where $name stands after gdb" "$before" "$(standing "$name")"
 }
@@ -47,7 +46,8 @@ note "recorded; the points are $middle and $((middle + 1))"
 
 look() { # SYNC FILE
     xenlr replay -q "$log" --name look --until "$1" >/dev/null || fail "replay until $1: $?"
-    debug look "$2"
+    debug look "$2" "dump binary memory /tmp/memory $start $end"
+    md5sum </tmp/memory >>"$2"
     /usr/lib/xen/bin/xenctx -a "$(domid look)" >"$2.xenctx" || fail "xenctx: $?"
     xl destroy look
 }

@@ -2,7 +2,7 @@
 # A replay that stands at a point, or that diverged, is looked at with the ordinary tools: gdb through Xen's gdbsx, and xenctx.
 # Two replays to the same point show the same registers, memory and symbols, which are the guest's own. Control: another point
 # shows others.
-# takes: 350 s
+# takes: 280 s
 set -euo pipefail
 PROG=vm/inspect
 here=ci/vm/inspect

@@ -1,12 +1,13 @@
 #!/bin/sh
 # Whatever happens to a logged domain, its log says how it ended, and nothing of it stays in Xen: destroyed, rebooted, renamed,
 # paused, one of eight, with its tools killed, created and destroyed over and over. Control: a domain that is still there shows as missing memory.
-# rig: --smp 2
-# takes: 350 s
+# rig: --smp 2 --disk 16,4
+# suite: readers
+# takes: 220 s
 # usage: run.sh [CYCLES]
 . /rig/lib.sh
 
-cycles=${1:-10}
+cycles=${1:-4}
 start_daemon
 
 # free_pages: of Xen's heap, once all domains are gone for good.
@@ -64,7 +65,7 @@ verify renamed "$log"
 # ---- eight at once ----------------------------------------------------------------------------------------------------
 
 PAUSED=1
-for i in 1 2 3 4 5 6 7 8; do record eight$i "torture 3$i steps=400"; done
+for i in 1 2 3 4 5 6 7 8; do record eight$i "torture 3$i steps=150"; done
 unset PAUSED
 expect "domains that are recorded" 8 "$(xenlr status | grep -c ' record ')"
 begin=''

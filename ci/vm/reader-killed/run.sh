@@ -1,12 +1,13 @@
 #!/bin/sh
 # The daemon is killed at random moments and started again, over and over: the log has no gap and no repetition, and replays equal.
 # Control: a log from which 200 bytes were taken out does not.
-# rig: --smp 2
-# takes: 146 s
+# rig: --smp 2 --disk 16,4
+# suite: readers
+# takes: 90 s
 # usage: run.sh [KILLS [SEED]]
 . /rig/lib.sh
 
-kills=${1:-20} seed=${2:-$(date +%s)}
+kills=${1:-10} seed=${2:-$(date +%s)}
 note "$kills kills, seed $seed"
 guest killed /guests/minios 'cmdline="torture 11 steps=1000000"' 'memory=16' 'xenlr="record,buffer_kb=16"'
 awk -v seed="$seed" -v n="$kills" 'BEGIN { srand(seed); for (i = 0; i < n; i++) print int(rand() * 1000) }' >/tmp/moments

@@ -12,9 +12,9 @@ keep_dom0_busy
 logged daytime /guests/minios 'cmdline="daytime"' 'memory=8'
 logged shell /guests/minios 'cmdline="shell"' 'memory=8'
 for seed in 1 2 3; do
-    logged torture$seed /guests/minios "cmdline=\"torture $seed steps=1000\"" 'memory=16'
+    logged torture$seed /guests/minios "cmdline=\"torture $seed steps=500\"" 'memory=16'
 done
-logged again /guests/minios 'cmdline="torture 1 steps=1000"' 'memory=16'
+logged again /guests/minios 'cmdline="torture 1 steps=500"' 'memory=16'
 logged compute /guests/minios 'cmdline="compute n=40"' 'memory=8'
 logged crash /guests/minios 'cmdline="crash"' 'memory=8'
 note "all started"

@@ -13,12 +13,13 @@ look() { # SYNC FILE
     /usr/lib/xen/bin/xenctx -a "$(domid look)" >"$2" || fail "xenctx: $?"
     xl destroy look
 }
-look 2000 /tmp/first
-look 2000 /tmp/second
-look 2001 /tmp/third
+middle=$(($(end_of /logs/torture1.xlr sync) / 2))
+look $middle /tmp/first
+look $middle /tmp/second
+look $((middle + 1)) /tmp/third
 grep -q '^rip: ' /tmp/first || { cat /tmp/first; fail "xenctx shows no registers"; }
-cmp /tmp/first /tmp/second || worse "two replays up to sync 2000 show different registers: $(diff /tmp/first /tmp/second)"
-! cmp -s /tmp/first /tmp/third || worse "control: sync 2001 shows what sync 2000 showed"
+cmp /tmp/first /tmp/second || worse "two replays up to sync $middle show different registers: $(diff /tmp/first /tmp/second)"
+! cmp -s /tmp/first /tmp/third || worse "control: sync $((middle + 1)) shows what sync $middle showed"
 
 for file in /logs/altered-*.xlr; do
     what=${file#/logs/altered-} at=${file##*-} status=0

@@ -1,6 +1,7 @@
 #!/bin/sh
 # What cannot be logged is refused by xl with what to change, status 33, and no domain left behind; later changes too.
 # rig: --smp 2
+# suite: gates
 # takes: 161 s
 . /rig/lib.sh
 

@@ -2,6 +2,7 @@
 # A disk that is too slow for a log holds up the guest whose log it is, and status says so, but no other guest; nothing is lost.
 # The guest is GRUB, which never sleeps. Control: with its log in memory it gets several times as far in the same time.
 # rig: --smp 2 --disk 16,4
+# suite: readers
 # takes: 144 s
 . /rig/lib.sh
 

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# What the test needs in dom0: prepare.sh FOLDER
+set -euo pipefail
+. ci/vm/host.sh
+xenlr_example alter "$1/alter"
