@@ -199,13 +199,19 @@ struct Failure {
 
 impl Failure {
     /// The one line that says why, where there is one, without the place in libxl's source that said
-    /// it; else all of them, one below the other.
+    /// it; else all that are no mere information, one below the other.
     fn reason(&self) -> String {
-        let why = |line: &String| Some(line.split_once("xenlr: ")?.1.to_owned());
-        let reasons: Vec<String> = self.said.iter().filter_map(why).collect();
-        match reasons.last() {
-            Some(reason) => reason.clone(),
-            None => self.said.join("\n  "),
+        let lines = || self.said.iter().map(String::as_str);
+        let why = lines()
+            .filter(|line| line.contains("error: "))
+            .filter_map(|line| Some(line.split_once("xenlr: ")?.1))
+            .next_back();
+        match why {
+            Some(reason) => reason.to_owned(),
+            None => lines()
+                .filter(|line| !line.starts_with("libxl: info: "))
+                .collect::<Vec<_>>()
+                .join("\n  "),
         }
     }
 }
@@ -345,7 +351,11 @@ mod tests {
 
     #[test]
     fn without_one_its_lines_stay_lines() {
-        let other = Error::from(failure(&["libxl: error: a", "libxl: error: b"]));
+        let other = Error::from(failure(&[
+            "libxl: info: libxl_xenlr.c:412:libxl__xenlr_pin: Domain 4:xenlr: vCPU pinned to CPU 1",
+            "libxl: error: a",
+            "libxl: error: b",
+        ]));
         assert_eq!(
             other.to_string(),
             "xl create failed (exit status: 34):\n  libxl: error: a\n  libxl: error: b"
