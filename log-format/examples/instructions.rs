@@ -17,7 +17,8 @@ mod common;
 use std::hint::black_box;
 
 use log_format::{
-    Decoder, Encoder, End, EndReason, Item, MAX_RECORD_BYTES, Record, RingIn, Runstate, ValueKind,
+    Decoder, Encoder, End, EndReason, Event, Item, MAX_RECORD_BYTES, Record, RingIn, Runstate,
+    Start, Tsc, Value, ValueKind, Wallclock,
 };
 
 /// The kinds that can be asked for; `sleep` is a TSC value of a longer form, `port` an event on another
@@ -34,21 +35,21 @@ fn items(kind: &str) -> Vec<Item<'static>> {
     let mut random = common::Random(1);
     let mut time_ns = [0; 4];
     let mut record = |sync: u64, random: &mut common::Random| match kind {
-        "tsc" => Record::Tsc {
+        "tsc" => Record::Tsc(Tsc {
             value: clock.ticks(clock.ns + 1_000 * sync + random.below(900)),
-        },
-        "sleep" => Record::Tsc {
+        }),
+        "sleep" => Record::Tsc(Tsc {
             value: clock.ticks(clock.ns + 1_000_000_000 * sync + random.below(60_000)),
-        },
-        "event" => Record::Event { port: 3 },
-        "port" => Record::Event {
+        }),
+        "event" => Record::Event(Event { port: 3 }),
+        "port" => Record::Event(Event {
             port: random.below(100) as u16,
-        },
+        }),
         "time" => clock.page(clock.ns + 1_000_000_000 * sync + random.below(30_000)),
-        "wallclock" => Record::Wallclock {
+        "wallclock" => Record::Wallclock(Wallclock {
             sec: 1_790_000_000 + sync / 7,
             nsec: random.below(1_000_000_000) as u32,
-        },
+        }),
         "runstate" => {
             time_ns[(sync % 3) as usize] += 1_000_000 + random.below(1000);
             Record::Runstate(Runstate {
@@ -69,11 +70,11 @@ fn items(kind: &str) -> Vec<Item<'static>> {
             bytes: &[7; 20],
             ext: [1, 0, 0],
         }),
-        "start" => Record::Start {
+        "start" => Record::Start(Start {
             registers: random.next(),
             memory: random.next(),
             pages: 8192,
-        },
+        }),
         "end" => Record::End(End {
             reason: EndReason::Stop,
             code: 0,
@@ -82,10 +83,10 @@ fn items(kind: &str) -> Vec<Item<'static>> {
             memory: random.next(),
             pages: 8192,
         }),
-        "value" => Record::Value {
+        "value" => Record::Value(Value {
             kind: ValueKind::Timer,
             bytes: &[7; 4],
-        },
+        }),
         _ => panic!("kinds are {KINDS}"),
     };
     (1..=10_000u64)

@@ -21,9 +21,9 @@
 //! 4. [`Decoder::decode`] gives the same items back, for a reader or for replay.
 //!
 //! ```
-//! use log_format::{Decoder, Encoder, Item, MAX_RECORD_BYTES, Record};
+//! use log_format::{Decoder, Encoder, Event, Item, MAX_RECORD_BYTES, Record};
 //!
-//! let item = Item { sync: 17, witness: 0x5a, record: Record::Event { port: 3 } };
+//! let item = Item { sync: 17, witness: 0x5a, record: Record::Event(Event { port: 3 }) };
 //! let mut wire = [0; MAX_RECORD_BYTES];
 //! let length = Encoder::new().encode(&item, &mut wire);
 //! assert_eq!(Decoder::new().decode(&wire[..length]), Ok((length, item)));
@@ -38,23 +38,23 @@ mod decode;
 mod encode;
 #[cfg(feature = "std")]
 pub mod file;
-mod kind;
-mod line;
+mod kinds;
 mod numbered;
 mod predict;
 mod record;
 pub mod ring;
+mod shown;
 mod tag;
 mod varint;
 
 pub use decode::{DecodeError, Decoder};
 pub use encode::Encoder;
-pub use kind::Kind;
-pub use line::Line;
-pub use record::{
-    End, EndReason, Item, MAX_RING_BYTES, MAX_VALUE_BYTES, Record, RingIn, Runstate, TimeInfo,
-    ValueKind,
+pub use kinds::{
+    End, EndReason, Event, Kind, Line, MAX_RING_BYTES, MAX_VALUE_BYTES, Record, RingIn, Runstate,
+    Start, TimeInfo, Tsc, Value, ValueKind, Wallclock,
 };
+pub use record::Item;
+pub use shown::{Digits, Hex};
 
 /// No encoded record is longer than this; the recorder reserves it before each record.
 pub const MAX_RECORD_BYTES: usize = 1152;

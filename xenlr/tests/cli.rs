@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use log_format::file::{Closing, Domain, Header, LogWriter};
 use log_format::{
-    Encoder, End, EndReason, Item, MAX_RECORD_BYTES, Record, RingIn, TimeInfo, ValueKind,
+    Encoder, End, EndReason, Event, Item, MAX_RECORD_BYTES, Record, RingIn, TimeInfo, Tsc, Value,
+    ValueKind,
 };
 use serde_json::Value as Json;
 
@@ -58,9 +59,9 @@ fn items(typed: &[u8]) -> Vec<Item<'_>> {
         item(1, Record::Time(TIME)),
         item(
             2,
-            Record::Tsc {
+            Record::Tsc(Tsc {
                 value: 1_000_001_000,
-            },
+            }),
         ),
         Item {
             sync: 3,
@@ -74,14 +75,14 @@ fn items(typed: &[u8]) -> Vec<Item<'_>> {
         },
         Item {
             witness: 7,
-            ..item(3, Record::Event { port: 2 })
+            ..item(3, Record::Event(Event { port: 2 }))
         },
         item(
             4,
-            Record::Value {
+            Record::Value(Value {
                 kind: ValueKind::Timer,
                 bytes: b"\x00\xff",
-            },
+            }),
         ),
         item(5, Record::End(end)),
     ]
