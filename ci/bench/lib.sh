@@ -43,7 +43,7 @@ make_headers() {
     source_commit "$variant"
     tree=$(with_lock xen-repo worktree "tools-$variant" "$XEN_COMMIT")
     scratch=$(mktemp -d)
-    with_lock "tools-$variant" quietly "$CACHE/logs/headers-$variant.log" make_tools "$tree" "$scratch"
+    with_lock "tools-$variant" step "headers of the tools" make_tools "$tree" "$scratch"
     rm -rf "$scratch"
 }
 

@@ -14,29 +14,48 @@ release_codename() { . /etc/os-release; printf '%s' "${VERSION_CODENAME:-}"; }
 archive_uri() {
     local uri
     uri=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(IDENTIFIER)' |
-        awk -v code="$(release_codename)" '$2 == code && $3 == "Packages" { print $1; exit }')
+        awk -v code="$(release_codename)" '!found && $2 == code && $3 == "Packages" { print $1; found = 1 }')
     [ -n "$uri" ] || die "apt knows no archive for $(release_codename); run apt-get update first"
     printf '%s' "$uri"
 }
 
 # private_apt RELEASE: sets APT_PRIVATE, the options that make apt-get use RELEASE besides the machine's own one.
 private_apt() {
-    local release=$1 dir=$CACHE/apt/$1 uri keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-    mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial" "$dir/parts"
-    uri=$(archive_uri)
-    {
-        printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$uri" "$(release_codename)"
-        printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$uri" "$release"
-        printf 'deb-src [signed-by=%s] %s %s main\n' "$keyring" "$uri" "$release"
-    } >"$dir/sources.list"
+    [ -n "$(younger_than_a_day "$CACHE/apt/$1/updated")" ] || with_lock "apt-$1" refresh_private_apt "$1"
+    private_apt_options "$1"
+}
+
+private_apt_options() { # RELEASE
+    local dir=$CACHE/apt/$1
     APT_PRIVATE=(-q -o "Dir::Etc::SourceList=$dir/sources.list" -o "Dir::Etc::SourceParts=$dir/parts"
         -o "Dir::State::Lists=$dir/lists" -o "Dir::Cache=$dir/cache" -o "APT::Sandbox::User=root"
         -o "Acquire::Retries=3")
-    if [ -z "$(find "$dir/updated" -mmin -1440 2>/dev/null)" ]; then
-        quietly "$dir/update.log" apt-get "${APT_PRIVATE[@]}" update
-        touch "$dir/updated"
-    fi
 }
+
+refresh_private_apt() { # RELEASE
+    local dir=$CACHE/apt/$1
+    [ -z "$(younger_than_a_day "$dir/updated")" ] || return 0
+    step "package lists of $1" update_private_apt "$1"
+    touch "$dir/updated"
+}
+
+update_private_apt() { # RELEASE
+    local release=$1 dir=$CACHE/apt/$1 uri codename keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial" "$dir/parts"
+    refresh_old_lists
+    uri=$(archive_uri)
+    codename=$(release_codename)
+    {
+        printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$uri" "$codename"
+        printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$uri" "$release"
+        printf 'deb-src [signed-by=%s] %s %s main\n' "$keyring" "$uri" "$release"
+    } >"$dir/sources.list"
+    private_apt_options "$release"
+    apt-get "${APT_PRIVATE[@]}" update
+}
+
+# younger_than_a_day FILE: prints its name if it is.
+younger_than_a_day() { [ ! -e "$1" ] || find "$1" -maxdepth 0 -mmin -1440; }
 
 # qemu_major BINARY: its major version, 0 where there is none.
 qemu_major() {
@@ -44,27 +63,48 @@ qemu_major() {
     "$1" --version | sed -n '1s/.*version \([0-9]*\).*/\1/p'
 }
 
-install_packages() {
-    local missing=() package
+install_packages() { # PACKAGE...: those that are not installed
+    local missing=() package state
     for package; do
-        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep 'ok installed' >/dev/null || missing+=("$package")
+        state=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) || state=none
+        [[ $state = *'ok installed' ]] || missing+=("$package")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
-    say "installing ${missing[*]}"
-    # Lists that are missing, or older than what is installed, cannot resolve its dependencies: then fresh ones are needed.
-    apt_install "${missing[@]}" || { as_root apt-get -q update && apt_install "${missing[@]}"; }
+    ask_for_root
+    step "installing ${#missing[@]} packages" apt_install "${missing[@]}"
 }
 
-apt_install() { DEBIAN_FRONTEND=noninteractive as_root apt-get -q -y --no-install-recommends install "$@"; }
+# ask_for_root: sudo's question comes before a step, whose output is not seen.
+ask_for_root() { [ "$(id -u)" = 0 ] || sudo -v || die "packages are installed by root: run this as root, or where sudo works"; }
+
+apt_install() { # PACKAGE...
+    echo "packages: $*"
+    refresh_old_lists
+    # Lists older than what is installed cannot resolve its dependencies.
+    apt-get -q -s --no-install-recommends install "$@" || update_lists
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 install "$@"
+}
+
+# refresh_old_lists: fetches the machine's package lists where there are none, or none of today. The lists' own times are those of
+# the archive; the folder for what is being fetched has the time of the last update.
+refresh_old_lists() {
+    local lists=/var/lib/apt/lists
+    if [ -z "$(find "$lists" -maxdepth 1 -name '*_Packages*')" ] || [ -z "$(younger_than_a_day "$lists/partial")" ]; then
+        update_lists
+    fi
+}
+
+# Where that fails, what needs the lists may work with the old ones, or says what it lacks.
+update_lists() { as_root apt-get -q -o DPkg::Lock::Timeout=300 update || echo "going on with the lists as they are"; }
 
 install_qemu() {
     [ "$(qemu_major "${XENLR_QEMU:-qemu-system-x86_64}")" -lt "$QEMU_MIN_MAJOR" ] || return 0
     case $(release_codename) in
     bookworm)
-        say "installing QEMU from bookworm-backports (the release's own 7.2 does not boot the rig)"
+        # The release's own QEMU 7.2 does not boot the rig.
         private_apt bookworm-backports
-        DEBIAN_FRONTEND=noninteractive as_root apt-get "${APT_PRIVATE[@]}" -y --no-install-recommends \
-            -t bookworm-backports install qemu-system-x86 ;;
+        ask_for_root
+        step "installing QEMU from bookworm-backports" apt_install_backport qemu-system-x86 ;;
     *)
         install_packages qemu-system-x86 ;;
     esac
@@ -72,13 +112,18 @@ install_qemu() {
         die "QEMU $QEMU_MIN_MAJOR or newer is needed, found $(qemu-system-x86_64 --version | head -n 1)"
 }
 
+apt_install_backport() { # PACKAGE...
+    private_apt bookworm-backports
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get "${APT_PRIVATE[@]}" -y --no-install-recommends \
+        -o DPkg::Lock::Timeout=300 -t bookworm-backports install "$@"
+}
+
 # fetch_deb PACKAGE OUT: downloads a package of the machine's release and unpacks it into OUT; it is not installed.
 fetch_deb() {
     local package=$1 out=$2 tmp
     tmp=$(mktemp -d)
     [ "$(id -u)" != 0 ] || chmod 755 "$tmp"
-    (cd "$tmp" && quietly "$CACHE/logs/fetch-$package.log" apt-get -q -o APT::Sandbox::User=root download "$package") ||
-        { rm -rf "$tmp"; return 1; }
+    (cd "$tmp" && apt-get -q -o APT::Sandbox::User=root download "$package")
     mkdir -p "$out"
     dpkg-deb -x "$tmp"/*.deb "$out"
     rm -rf "$tmp"

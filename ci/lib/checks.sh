@@ -180,8 +180,16 @@ check_header() { # the C header of the hypervisor library is what cbindgen makes
         { echo "$header is stale: write it anew with cbindgen --config hv-logger/cbindgen.toml -o $header hv-logger"; exit 1; }
 }
 
-check_patches() { # the series regenerates to the same bytes and applies to Xen without fuzz
+check_patches() { # the series regenerates to the same bytes and applies without fuzz to each base that can be had
     verify_patches
+}
+
+check_fetch() { # Xen's source comes from the next place when one has none, a wrong one or half of it; if none has it, one error says why
+    "$ROOT/ci/checks/fetch/run"
+}
+
+check_deb() { # the packages of command and hypervisor have no error for lintian and hold what they should, no path of this machine
+    verify_debs
 }
 
 check_benchmarks() { # docs/benchmarks.md shows the figures that were measured, and no others

@@ -10,16 +10,16 @@ DIST=$TARGET/dist
 # fetch_kernel: sets KERNEL, a folder with vmlinuz and modules/ (loadable by busybox) with modules.dep.
 fetch_kernel() {
     KERNEL=$CACHE/kernel-$(release_codename)
-    [ -e "$KERNEL/done" ] || with_lock kernel fetch_kernel_in "$KERNEL"
+    export KERNEL
+    once kernel "$KERNEL" "fetching dom0's kernel" fetch_kernel_in
 }
 
-fetch_kernel_in() {
-    local out=$1 package tmp=$1.tmp version
-    [ ! -e "$out/done" ] || return 0
-    package=$(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image-/ { print $2; exit }')
+fetch_kernel_in() { # OUT
+    local out=$1 package tmp version
+    tmp=$(mktemp -d "$CACHE/tmp/kernel.XXXXXX")
+    refresh_old_lists
+    package=$(apt-cache depends linux-image-amd64 | awk '!found && /Depends: linux-image-/ { print $2; found = 1 }')
     [ -n "$package" ] || die "the archive has no linux-image-amd64"
-    say "fetching $package"
-    rm -rf "$out" "$tmp"
     fetch_deb "$package" "$tmp"
     version=$(basename "$tmp"/boot/vmlinuz-*)
     version=${version#vmlinuz-}
@@ -30,42 +30,35 @@ fetch_kernel_in() {
     find "$out/modules" -name '*.xz' -exec unxz {} +
     printf '%s\n' "$version" >"$out/version"
     rm -rf "$tmp"
-    touch "$out/done"
 }
 
 fetch_grub() {
     GRUB=$CACHE/grub-$(release_codename)
-    [ -e "$GRUB/done" ] || with_lock grub fetch_grub_in "$GRUB"
+    once grub "$GRUB" "fetching GRUB" fetch_grub_in
 }
 
-fetch_grub_in() {
-    local out=$1 tmp=$1.tmp
-    say "fetching grub-xen-host"
-    rm -rf "$out" "$tmp"
+fetch_grub_in() { # OUT
+    local tmp
+    tmp=$(mktemp -d "$CACHE/tmp/grub.XXXXXX")
+    refresh_old_lists
     fetch_deb grub-xen-host "$tmp"
-    mkdir -p "$out"
-    find "$tmp" -name grub-x86_64-xen.bin -exec cp {} "$out/grub.xen" \;
-    [ -f "$out/grub.xen" ] || die "grub-xen-host has no grub-x86_64-xen.bin"
+    find "$tmp" -name grub-x86_64-xen.bin -exec cp {} "$1/grub.xen" \;
+    [ -f "$1/grub.xen" ] || die "grub-xen-host has no grub-x86_64-xen.bin"
     rm -rf "$tmp"
-    touch "$out/done"
 }
 
 # fetch_program PACKAGE: sets PROGRAM, a folder with what this package and those of its needs that this machine lacks hold.
 fetch_program() {
     PROGRAM=$CACHE/program-$1-$(release_codename)
-    [ -e "$PROGRAM/done" ] || with_lock program fetch_program_in "$1" "$PROGRAM"
+    once "program-$1" "$PROGRAM" "fetching $1" fetch_program_in "$1"
 }
 
-fetch_program_in() {
-    local package=$1 out=$2 tmp=$2.tmp need
-    [ ! -e "$out/done" ] || return 0
-    say "fetching $package"
-    rm -rf "$out" "$tmp"
+fetch_program_in() { # OUT PACKAGE
+    local needs need
+    refresh_old_lists
     # Of an installed package apt would install nothing; the package itself is fetched all the same.
-    { echo "$package"; apt-get -s --no-install-recommends install "$package" | awk '/^Inst / { print $2 }'; } | sort -u |
-        while read -r need; do fetch_deb "$need" "$tmp" || exit 1; done
-    touch "$tmp/done"
-    mv "$tmp" "$out"
+    needs=$(apt-get -s --no-install-recommends install "$2" | awk '/^Inst / { print $2 }')
+    for need in $(printf '%s\n' "$2" "$needs" | sort -u); do fetch_deb "$need" "$1"; done
 }
 
 # add_program NAME ROOT: copies the program of this name out of $PROGRAM, and what it is linked with, into an overlay.
@@ -137,9 +130,9 @@ add_modules() {
     done
 }
 
-make_dom0_image() { # TOOLS OUT
-    local tools=$1 out=$2 root
-    root=$(mktemp -d "$CACHE/dom0.XXXXXX")
+make_dom0_image() { # OUT TOOLS
+    local out=$1 tools=$2 root
+    root=$(mktemp -d "$CACHE/tmp/dom0.XXXXXX")
     mkdir -p "$root"/{bin,sbin,lib64,lib,proc,sys,dev,run,tmp,root,out,guests,etc/xen,usr/bin,usr/sbin,usr/lib/xen,usr/local/bin,var/lib/xen,var/log}
     ln -s /run "$root/var/run"
     ln -s /run/lock "$root/var/lock"
@@ -160,9 +153,8 @@ make_dom0_image() { # TOOLS OUT
     printf 'root:x:0:\n' >"$root/etc/group"
     cp "$ROOT/ci/dom0/init" "$root/init"
     chmod 755 "$root" "$root/init"
-    pack_cpio "$root" >"$out.tmp"
+    pack_cpio "$root" >"$out/dom0.cpio"
     rm -rf "$root"
-    mv "$out.tmp" "$out"
 }
 
 # build_dom0 TOOLS: sets DOM0_INITRD for the tools in this folder.
@@ -171,17 +163,15 @@ build_dom0() {
     fetch_kernel
     if [ -e "$tools/done" ]; then key=$(basename "$tools"); else key=$(hash_paths "$tools"); fi
     key=$(hash_of "$key" "$(cat "$KERNEL/version")" "$(hash_paths "$ROOT/ci/dom0" "$ROOT/ci/lib/image.sh")")
-    DOM0_INITRD=$CACHE/out/dom0-$key.cpio
-    if [ ! -f "$DOM0_INITRD" ]; then
-        with_lock dom0 make_dom0_image "$tools" "$DOM0_INITRD"
-        keep_newest 8 "$CACHE/out/dom0-"
-    fi
-    touch "$DOM0_INITRD"
+    once dom0 "$CACHE/out/dom0-$key" "dom0's image" make_dom0_image "$tools"
+    DOM0_INITRD=$CACHE/out/dom0-$key/dom0.cpio
+    keep_newest 8 "$CACHE/out/dom0-"
 }
 
 make_linux_guest_initrd() { # OUT
     local root
-    root=$(mktemp -d "$CACHE/guest.XXXXXX")
+    mkdir -p "$CACHE/tmp"
+    root=$(mktemp -d "$CACHE/tmp/guest.XXXXXX")
     mkdir -p "$root"/{bin,proc,sys,dev}
     install_busybox "$root"
     cp "$ROOT/ci/guests/linux-init" "$root/init"
@@ -196,12 +186,20 @@ install_file() {
     cmp -s "$1" "$2" || { cp "$1" "$2.tmp" && mv "$2.tmp" "$2"; }
 }
 
-# build_guests: fills target/dist/guests with the guests of others.
+# build_guests: fills target/dist/guests.
 build_guests() {
     fetch_kernel
     fetch_grub
+    find_rust
+    export GRUB
+    step guests make_guests
+}
+
+make_guests() {
     install_file "$KERNEL/vmlinuz" "$DIST/guests/vmlinuz"
     install_file "$GRUB/grub.xen" "$DIST/guests/grub.xen"
     make_linux_guest_initrd "$TARGET/linux-initrd.gz"
     install_file "$TARGET/linux-initrd.gz" "$DIST/guests/linux-initrd.gz"
+    make -C "$ROOT/minios-guest"
+    install_file "$ROOT/minios-guest/minios.elf" "$DIST/guests/minios"
 }

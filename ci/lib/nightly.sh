@@ -26,12 +26,12 @@ no_lines() {
 }
 
 # fresh_xen NAME OPTION=VALUE…: the patched hypervisor, built from a clean tree so that the log has every warning
-# → $NIGHTLY/NAME.xen, NAME.symbols; the log is NAME.log.
+# → $NIGHTLY/NAME.xen, NAME.symbols.
 fresh_xen() {
     source_commit xenlr
     find_rust
     with_lock nightly-fresh fresh_xen_in "$@"
-    no_lines warnings "$NIGHTLY/$1.log" 'common/xenlr.c:1:2: warning: unused variable'
+    no_lines warnings "$TARGET/logs/nightly-$1.log" 'common/xenlr.c:1:2: warning: unused variable'
 }
 
 fresh_xen_in() {
@@ -40,7 +40,7 @@ fresh_xen_in() {
     tree=$(with_lock xen-repo worktree nightly-fresh "$XEN_COMMIT")
     # Cargo repeats the warnings of what it has built already.
     xen_git "$tree" clean -fdxq -e xen/arch/x86/xenlr/target
-    quietly "$NIGHTLY/$name.log" make_hypervisor "$tree" "$@" || return
+    step "nightly-$name" make_hypervisor "$tree" "$@"
     cp "$tree/xen/xen" "$NIGHTLY/$name.xen"
     nm "$tree/xen/xen-syms" >"$NIGHTLY/$name.symbols"
 }
@@ -52,7 +52,7 @@ boot() {
         >"$NIGHTLY/$1.rig" 2>&1 || status=$?
     cat "$NIGHTLY/$1.rig"
     console=$(sed -n 's/.*console in //p' "$NIGHTLY/$1.rig" | head -n 1)
-    cp "$console" "$NIGHTLY/$1.console"
+    [ -z "$console" ] || cp "$console" "$NIGHTLY/$1.console"
     return $status
 }
 
@@ -89,7 +89,7 @@ built() {
     local stamp=$CACHE/built/$1
     shift
     [ ! -e "$stamp" ] || { touch "$stamp"; return 0; }
-    "$@" || return
+    "$@"
     mkdir -p "$CACHE/built"
     find "$CACHE/built" -type f -mtime +60 -delete
     touch "$stamp"
@@ -102,7 +102,7 @@ build_patch() {
     ! xen_git "$XEN_REPO" show "$commit:xen/arch/x86/Kconfig" | grep "^config XENLR" >/dev/null || kind=xenlr
     key=$(hash_of "$(tree_key "$commit" xen Config.mk config scripts version.sh)" "$(hypervisor_inputs $kind)" \
         "$(declare -f configure_hypervisor make_hypervisor)")
-    built "$key" build_part "$name" "$commit" hypervisor || return
+    built "$key" build_part "$name" "$commit" hypervisor
     [[ $name = 05* ]] || return 0
     key=$(hash_of "$(tree_key "$commit" "${TOOLS_INPUTS[@]}")" "$(gcc -dumpfullversion)" "$(declare -f make_tools)")
     built "$key" build_part "$name" "$commit" tools
@@ -110,10 +110,10 @@ build_patch() {
 
 build_part() { # NAME COMMIT hypervisor|tools
     local tree
-    tree=$(with_lock xen-repo worktree nightly-series "$2") || return
+    tree=$(with_lock xen-repo worktree nightly-series "$2")
     case $3 in
-    hypervisor) quietly "$NIGHTLY/$1.$3.log" make_hypervisor "$tree" ;;
-    tools) quietly "$NIGHTLY/$1.$3.log" make_tools "$tree" "$NIGHTLY/tools" ;;
+    hypervisor) step "$1 hypervisor" make_hypervisor "$tree" ;;
+    tools) step "$1 tools" make_tools "$tree" "$NIGHTLY/tools" ;;
     esac
 }
 
@@ -122,7 +122,7 @@ build_series() {
     mapfile -t commits < <(xen_git "$XEN_REPO" rev-list --reverse "base..$XEN_COMMIT")
     for name in $(series); do
         commit=${commits[number]} number=$((number + 1))
-        if build_patch "$name" "$commit"; then
+        if own_process build_patch "$name" "$commit"; then
             echo "$(date +%H:%M:%S) $name builds"
         else
             bad+=("$name")

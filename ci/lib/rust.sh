@@ -1,26 +1,35 @@
 # Finds a Rust toolchain that can build core from source, which the code inside Xen needs.
 # shellcheck shell=bash
 
-# rust_has_source RUSTC: whether the toolchain carries the library's sources.
-rust_has_source() {
+# rust_source RUSTC: prints the folder of the library's sources, if this toolchain carries them.
+rust_source() {
     local sysroot
-    command -v "$1" >/dev/null || return 1
-    sysroot=$("$1" --print sysroot 2>/dev/null) || return 1
-    [ -f "$sysroot/lib/rustlib/src/rust/library/core/Cargo.toml" ]
+    sysroot=$("$1" --print sysroot 2>/dev/null) || return 0
+    [ ! -f "$sysroot/lib/rustlib/src/rust/library/core/Cargo.toml" ] || echo "$sysroot/lib/rustlib/src"
 }
 
-# find_rust: exports CARGO and RUSTC. Debian's toolchain comes first: it needs nothing from outside the archive.
+# rust_toolchain: prints the rustc to build with, if there is one. Debian's comes first: it needs nothing from outside the archive.
+rust_toolchain() {
+    local rustc
+    if [ -x /usr/bin/cargo ] && [ -n "$(rust_source /usr/bin/rustc)" ]; then
+        echo /usr/bin/rustc
+    elif rustc=$(rustup which rustc 2>/dev/null) && [ -n "$(rust_source "$rustc")" ]; then
+        echo "$rustc"
+    fi
+}
+
+# find_rust: exports CARGO and RUSTC, those of the environment if it has both.
 find_rust() {
     [ -z "${FOUND_RUST:-}" ] || return 0
     if [ -n "${RUSTC:-}" ] && [ -n "${CARGO:-}" ]; then
-        rust_has_source "$RUSTC" || die "RUSTC=$RUSTC has no library sources (rustup component rust-src, Debian package rust-web-src)"
-    elif rust_has_source /usr/bin/rustc && [ -x /usr/bin/cargo ]; then
-        RUSTC=/usr/bin/rustc CARGO=/usr/bin/cargo
-    elif command -v rustup >/dev/null && rust_has_source "$(rustup which rustc 2>/dev/null)"; then
-        RUSTC=$(rustup which rustc) CARGO=$(rustup which cargo)
+        [ -n "$(rust_source "$RUSTC")" ] ||
+            die "RUSTC=$RUSTC has no library sources (rustup component rust-src, Debian package rust-web-src)"
     else
-        die "no Rust toolchain with its library sources: run ./build.sh deps (Debian: rustc-web cargo-web rust-web-src)," \
-            "or, with rustup: rustup component add rust-src"
+        RUSTC=$(rust_toolchain)
+        [ -n "$RUSTC" ] ||
+            die "no Rust toolchain with its library sources: run ./build.sh deps (Debian: rustc-web cargo-web rust-web-src)," \
+                "or, with rustup: rustup component add rust-src"
+        CARGO=$(dirname "$RUSTC")/cargo
     fi
     export RUSTC CARGO FOUND_RUST=1
 }
@@ -30,7 +39,11 @@ rust_key() { find_rust; "$RUSTC" -vV | tr '\n' ' '; }
 
 # find_cargo: exports HOST_CARGO, for what runs on the host or in dom0: the user's own cargo, or the one of find_rust.
 find_cargo() {
-    HOST_CARGO=$(command -v cargo) || { find_rust; HOST_CARGO=$CARGO; }
+    HOST_CARGO=$(command -v cargo) || HOST_CARGO=''
+    if [ -z "$HOST_CARGO" ]; then
+        find_rust
+        HOST_CARGO=$CARGO
+    fi
     export HOST_CARGO
 }
 
@@ -47,3 +60,14 @@ checks_dir() {
 
 # host_cargo ARG...: that cargo with its own rustc, whatever toolchain find_rust chose for what goes into Xen.
 host_cargo() { env -u RUSTC -u CARGO "$HOST_CARGO" "$@"; }
+
+# build_cli: the dom0 command, static → target/dist/xenlr.
+build_cli() {
+    local flags
+    find_cargo
+    # Static, and without the paths of the crates on this machine.
+    printf -v flags '%s\x1f%s' -Ctarget-feature=+crt-static "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
+    CARGO_ENCODED_RUSTFLAGS=$flags host_cargo build -q --locked --release --manifest-path "$ROOT/Cargo.toml" \
+        -p xenlr --target x86_64-unknown-linux-gnu --target-dir "$TARGET/cli" -j "$JOBS"
+    install_file "$TARGET/cli/x86_64-unknown-linux-gnu/release/xenlr" "$DIST/xenlr"
+}

@@ -1,69 +1,16 @@
 # Xen: its source, our series on it, and the builds of hypervisor and tools.
 #
-# The cache holds one git repository of the source (xen/repo, tag "base" is the pristine tarball). The series is applied
+# The cache holds a git repository of the source (ci/lib/source.sh; tag "base" is the pristine tarball). The series is applied
 # there with git am; hypervisor and tools are built in worktrees of it that keep their objects, so that a change rebuilds
 # what depends on it. Results are keyed by content: git's tree digests of what a build reads, and what comes from outside.
 # shellcheck shell=bash
 
-XEN_TARBALL=$(awk '/xen_4\.20/ { print $2 }' "$ROOT/ci/downloads.sha256")
+. "$ROOT/ci/lib/source.sh"
 XEN_VERSION=4.20
-XEN_REPO=$CACHE/xen/repo
 PATCHES=$ROOT/xen-patches
 
 # Outside the tree: a builder's name, host and date do not end in the binary.
 export XEN_BUILD_DATE='' XEN_BUILD_TIME='' XEN_BUILD_HOST=xenlr XEN_WHOAMI=xenlr XEN_DOMAIN=xenlr
-
-# ---- source -----------------------------------------------------------------------------------------------------------
-
-check_sha256() { # FILE: against the line of ci/downloads.sha256 with its name
-    local want
-    want=$(awk -v name="$(basename "$1")" '$2 == name { print $1 }' "$ROOT/ci/downloads.sha256")
-    [ -n "$want" ] || die "ci/downloads.sha256 has no digest for $(basename "$1")"
-    printf '%s  %s\n' "$want" "$1" | sha256sum --quiet -c - 2>/dev/null
-}
-
-fetch_xen() {
-    local file=$CACHE/downloads/$XEN_TARBALL tmp
-    mkdir -p "$CACHE/downloads"
-    if [ -f "$file" ] && check_sha256 "$file"; then return; fi
-    if [ -n "${XENLR_DOWNLOADS:-}" ] && [ -f "$XENLR_DOWNLOADS/$XEN_TARBALL" ]; then
-        cp "$XENLR_DOWNLOADS/$XEN_TARBALL" "$file.tmp"
-    else
-        say "fetching $XEN_TARBALL"
-        private_apt trixie
-        tmp=$(mktemp -d "$CACHE/downloads/fetch.XXXXXX")
-        (cd "$tmp" && quietly "$CACHE/logs/fetch-xen.log" \
-            apt-get "${APT_PRIVATE[@]}" source --download-only --tar-only -t trixie xen) ||
-            die "the archive did not give Xen's source; put $XEN_TARBALL into a folder and name it in XENLR_DOWNLOADS"
-        [ -f "$tmp/$XEN_TARBALL" ] ||
-            die "the archive now has $(ls "$tmp"), not $XEN_TARBALL; put that one into a folder named by XENLR_DOWNLOADS"
-        mv "$tmp/$XEN_TARBALL" "$file.tmp"
-        rm -rf "$tmp"
-    fi
-    mv "$file.tmp" "$file"
-    check_sha256 "$file" || { rm -f "$file"; die "$XEN_TARBALL has the wrong sha256, see ci/downloads.sha256"; }
-}
-
-# The repository's commits do not depend on who makes them or when.
-xen_git() {
-    GIT_AUTHOR_NAME=XenLR GIT_AUTHOR_EMAIL=xenlr@localhost GIT_COMMITTER_NAME=XenLR GIT_COMMITTER_EMAIL=xenlr@localhost \
-        git -C "$1" -c core.autocrlf=false -c gc.auto=0 -c commit.gpgsign=false -c advice.detachedHead=false "${@:2}"
-}
-
-make_xen_repo() {
-    local date='2000-01-01T00:00:00Z'
-    [ ! -d "$XEN_REPO/.git" ] || return 0
-    fetch_xen
-    say "unpacking Xen $XEN_VERSION"
-    rm -rf "$XEN_REPO.tmp"
-    mkdir -p "$XEN_REPO.tmp"
-    tar -xJf "$CACHE/downloads/$XEN_TARBALL" -C "$XEN_REPO.tmp" --strip-components=1
-    xen_git "$XEN_REPO.tmp" init -q -b main
-    xen_git "$XEN_REPO.tmp" add -Af
-    GIT_AUTHOR_DATE=$date GIT_COMMITTER_DATE=$date xen_git "$XEN_REPO.tmp" commit -qm "Xen, as in ${XEN_TARBALL%.orig.tar.xz}"
-    xen_git "$XEN_REPO.tmp" tag base
-    mv "$XEN_REPO.tmp" "$XEN_REPO"
-}
 
 # ---- the series -------------------------------------------------------------------------------------------------------
 
@@ -105,17 +52,18 @@ apply_series() {
 
 # source_commit: the commit to build, by VARIANT (stock: without the series). Sets XEN_COMMIT.
 source_commit() {
-    with_lock xen-repo make_xen_repo
+    find_xen
     if [ "$1" = stock ]; then
         XEN_COMMIT=$(xen_git "$XEN_REPO" rev-parse 'base^{commit}')
     else
         XEN_COMMIT=$(with_lock xen-repo apply_series)
     fi
+    export XEN_COMMIT
 }
 
 # worktree NAME COMMIT: a worktree of the cache at this commit; its untracked files (objects) stay. Prints its path.
 worktree() {
-    local dir=$CACHE/xen/$1
+    local dir=$XEN_FOLDER/$1
     xen_git "$XEN_REPO" worktree prune
     if [ ! -e "$dir/.git" ]; then
         rm -rf "$dir"
@@ -146,25 +94,25 @@ configure_hypervisor() {
     made_from=$(hash_of "$(find "$xen" -name 'Kconfig*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum)" "$@")
     if [ -f "$config" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$made_from" ]; then return; fi
     [ -n "${keep_config:-}" ] || rm -f "$config"
-    [ -f "$config" ] || make -C "$xen" defconfig || return
+    [ -f "$config" ] || make -C "$xen" defconfig
     for option; do
         sed -i "/^\(# \)\?${option%%=*}[= ]/d" "$config"
         printf '%s\n' "$option" >>"$config"
     done
-    make -C "$xen" olddefconfig || return
+    make -C "$xen" olddefconfig
     for option; do
         case $option in
         *=n) ! grep -q "^${option%%=*}=" "$config" ;;
         *) grep -qxF "$option" "$config" ;;
-        esac || { echo "Kconfig does not take $option"; return 1; }
+        esac || die "Kconfig does not take $option"
     done
     printf '%s\n' "$made_from" >"$stamp"
 }
 
 # make_hypervisor TREE OPTION=VALUE...: configures and builds in the tree; needs find_rust where the tree has the series.
 make_hypervisor() {
-    local tree=$1
-    configure_hypervisor "$@" && make -C "$tree/xen" -j"$JOBS" XENLR_SRC="$ROOT"
+    configure_hypervisor "$@"
+    make -C "$1/xen" -j"$JOBS" XENLR_SRC="$ROOT"
 }
 
 # The code that is linked into Xen, and what decides how it is built.
@@ -180,33 +128,27 @@ hypervisor_inputs() {
 # build_xen VARIANT OPTION=VALUE...: sets XEN_OUT, the folder with xen (ELF), xen-syms and config.
 # VARIANT is "xenlr" or "stock".
 build_xen() {
-    local variant=$1 key name
+    local variant=$1 key name label=hypervisor
     shift
     [ -n "$(series)" ] || variant=stock
     source_commit "$variant"
-    [ "$variant" = stock ] || find_rust
+    if [ "$variant" = stock ]; then label="stock hypervisor"; else find_rust; fi
     key=$(hash_of "$(tree_key "$XEN_COMMIT" xen Config.mk config scripts version.sh)" "$(hypervisor_inputs "$variant")" \
         "$(declare -f configure_hypervisor make_hypervisor)" "$@")
     XEN_OUT=$CACHE/out/xen-$variant-$key
-    [ ! -e "$XEN_OUT/done" ] || { touch "$XEN_OUT"; return 0; }
     name=hypervisor-$variant
     [ $# = 0 ] || name=$name-$(hash_of "$@")
-    with_lock "$name" build_xen_in "$name" "$XEN_OUT" "$@"
+    once "$name" "$XEN_OUT" "$label${*:+ $*}" build_xen_in "$name" "$@"
     keep_newest 12 "$CACHE/out/xen-"
 }
 
-build_xen_in() {
-    local name=$1 out=$2 tree
+build_xen_in() { # OUT NAME OPTION=VALUE...
+    local out=$1 name=$2 tree
     shift 2
-    [ ! -e "$out/done" ] || return 0
     tree=$(with_lock xen-repo worktree "$name" "$XEN_COMMIT")
-    say "building the hypervisor ($name)"
-    quietly "$CACHE/logs/$name.log" make_hypervisor "$tree" "$@" || exit 1
-    rm -rf "$out"
-    mkdir -p "$out"
+    make_hypervisor "$tree" "$@"
     cp "$tree/xen/xen" "$tree/xen/xen-syms" "$tree/xen/xen.gz" "$out/"
     cp "$tree/xen/.config" "$out/config"
-    touch "$out/done"
 }
 
 # ---- tools ------------------------------------------------------------------------------------------------------------
@@ -224,31 +166,27 @@ make_tools() {
         [ "$tree/configure" -nt "$tree/config/Tools.mk" ]; then
         (cd "$tree" && ./configure --prefix=/usr --disable-ocamltools --disable-docs --disable-stubdom --disable-seabios \
             --disable-ovmf --disable-rombios --disable-ipxe --disable-golang --with-system-qemu=/bin/true \
-            --disable-systemd --disable-pygrub --disable-pvshim) || return
+            --disable-systemd --disable-pygrub --disable-pvshim)
     fi
-    make -C "$tree" build-tools-public-headers &&
-        make -C "$tree/tools" -j"$JOBS" CONFIG_TESTS=n all &&
-        make -C "$tree/tools" CONFIG_TESTS=n install DESTDIR="$out"
+    make -C "$tree" build-tools-public-headers
+    make -C "$tree/tools" -j"$JOBS" CONFIG_TESTS=n all
+    make -C "$tree/tools" CONFIG_TESTS=n install DESTDIR="$out"
 }
 
 # build_tools VARIANT: sets TOOLS_OUT, the folder that the tools are installed into.
 build_tools() {
-    local variant=$1 key
+    local variant=$1 key label=tools
     [ -n "$(series)" ] || variant=stock
     source_commit "$variant"
     key=$(hash_of "$(tree_key "$XEN_COMMIT" "${TOOLS_INPUTS[@]}")" "$(gcc -dumpfullversion)" "$(declare -f make_tools)")
     TOOLS_OUT=$CACHE/out/tools-$key
-    [ ! -e "$TOOLS_OUT/done" ] || { touch "$TOOLS_OUT"; return 0; }
-    with_lock "tools-$variant" build_tools_in "tools-$variant" "$TOOLS_OUT"
+    [ "$variant" = xenlr ] || label="stock tools"
+    once "tools-$variant" "$TOOLS_OUT" "$label" build_tools_in "tools-$variant"
     keep_newest 8 "$CACHE/out/tools-"
 }
 
-build_tools_in() {
-    local name=$1 out=$2 tree
-    [ ! -e "$out/done" ] || return 0
-    tree=$(with_lock xen-repo worktree "$name" "$XEN_COMMIT")
-    say "building the tools ($name; about four minutes the first time)"
-    rm -rf "$out"
-    quietly "$CACHE/logs/$name.log" make_tools "$tree" "$out" || exit 1
-    touch "$out/done"
+build_tools_in() { # OUT NAME
+    local tree
+    tree=$(with_lock xen-repo worktree "$2" "$XEN_COMMIT")
+    make_tools "$tree" "$1"
 }

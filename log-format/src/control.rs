@@ -58,3 +58,13 @@ numbered! {
         StartState = 7 "start state",
     }
 }
+
+numbered! {
+    /// Why a log cannot go on (`XENLR_ERR_*`).
+    Failure: u32 {
+        /// An index of the ring cannot be.
+        RingIndex = 1 "impossible ring index",
+        /// A record cannot be written, or the log to replay cannot be decoded.
+        Log = 2 "unusable log",
+    }
+}

@@ -2,10 +2,21 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use log_format::Kind;
 
 /// Where recordings go when nothing else is said.
-pub const LOG_DIR: &str = "/var/log/xenlr";
+const LOG_DIR: &str = "/var/log/xenlr";
+/// The variable that says something else.
+const LOG_DIR_VARIABLE: &str = "XENLR_LOG_DIR";
+
+/// Where recordings go, and are looked for, when the command line says nothing.
+pub fn log_dir() -> PathBuf {
+    std::env::var_os(LOG_DIR_VARIABLE)
+        .filter(|dir| !dir.is_empty())
+        .map_or_else(|| LOG_DIR.into(), PathBuf::from)
+}
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -18,6 +29,7 @@ Exit codes:
   6  reading or writing failed
   7  xl failed
   8  the replay was equal as far as the log goes, and the log has no end
+  9  the replay came to no further sync point for the time of --patience
   64 the command line is wrong
   130 interrupted";
 
@@ -66,9 +78,16 @@ Examples:
   xenlr status
   xenlr status guest --json")]
     Status(StatusArgs),
+    /// List the logs that there are, the latest first.
+    #[command(after_help = "\
+Examples:
+  xenlr ls
+  xenlr ls /srv/logs --json | jq -r 'select(.fits) | .file'")]
+    Ls(Ls),
     /// Summarise a log file.
     #[command(after_help = "\
 Examples:
+  xenlr info                # of the latest log
   xenlr info guest.xlr
   xenlr info guest.xlr --by-kind --json")]
     Info(Info),
@@ -76,7 +95,8 @@ Examples:
     #[command(after_help = "\
 Examples:
   xenlr dump guest.xlr
-  xenlr dump guest.xlr --json | jq 'select(.kind == \"console_in\")'")]
+  xenlr dump guest.xlr --kind console_in,xenstore_in --from 1000
+  xenlr dump guest.xlr --json | jq 'select(.port == 2)'")]
     Dump(Dump),
     /// Show the first difference of two log files.
     #[command(after_help = "\
@@ -94,7 +114,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   xenlr verify guest.xlr && echo equal
-  xenlr verify guest.xlr --json")]
+  xenlr verify guest.xlr --check-only   # would it replay here?")]
     Verify(Verify),
     /// Write a completion script for a shell.
     #[command(hide = true)]
@@ -107,10 +127,6 @@ Examples:
 /// How a recording is written.
 #[derive(Debug, Clone, Args)]
 pub struct Writing {
-    /// Seconds after which records are written even when the ring is not half full.
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub interval: Option<u64>,
-
     /// Carry kernel and ramdisk in the log when they are no larger than this; else only their
     /// digests.
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(0..=4096))]
@@ -120,9 +136,12 @@ pub struct Writing {
 /// `daemon`
 #[derive(Debug, Args)]
 pub struct Daemon {
-    /// Directory of the log files.
-    #[arg(long, default_value = LOG_DIR)]
-    pub dir: PathBuf,
+    /// Directory of the log files [default: /var/log/xenlr].
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+    /// Seconds after which records are written even when the ring is not half full.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub interval: u64,
     /// Write what is there now, and end.
     #[arg(long)]
     pub once: bool,
@@ -142,6 +161,9 @@ pub struct Extract {
     /// Go on until the log ends.
     #[arg(long, short)]
     pub follow: bool,
+    /// Seconds after which records are written even when the ring is not half full.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub interval: u64,
     /// How to write.
     #[command(flatten)]
     pub writing: Writing,
@@ -167,11 +189,27 @@ pub struct StatusArgs {
     pub domain: Option<String>,
 }
 
+/// `ls`
+#[derive(Debug, Args)]
+pub struct Ls {
+    /// Directory of the log files [default: /var/log/xenlr].
+    pub dir: Option<PathBuf>,
+}
+
+/// The log that a verb is about.
+#[derive(Debug, Args)]
+pub struct Log {
+    /// The log file [default: the latest in /var/log/xenlr].
+    #[arg(value_name = "LOG")]
+    pub file: Option<PathBuf>,
+}
+
 /// `info`
 #[derive(Debug, Args)]
 pub struct Info {
     /// The log file.
-    pub file: PathBuf,
+    #[command(flatten)]
+    pub log: Log,
     /// Also list records and bytes of each kind.
     #[arg(long)]
     pub by_kind: bool,
@@ -181,7 +219,11 @@ pub struct Info {
 #[derive(Debug, Args)]
 pub struct Dump {
     /// The log file.
-    pub file: PathBuf,
+    #[command(flatten)]
+    pub log: Log,
+    /// Only records of these kinds.
+    #[arg(long = "kind", value_name = "KIND", value_delimiter = ',', value_parser = kind_parser())]
+    pub kinds: Vec<Kind>,
     /// First sync number to list.
     #[arg(long, value_name = "SYNC", default_value_t = 0)]
     pub from: u64,
@@ -214,7 +256,8 @@ pub enum Then {
 #[derive(Debug, Args)]
 pub struct Replaying {
     /// The log file.
-    pub file: PathBuf,
+    #[command(flatten)]
+    pub log: Log,
     /// Name of the replayed domain [default: NAME-replay].
     #[arg(long)]
     pub name: Option<String>,
@@ -227,9 +270,12 @@ pub struct Replaying {
     /// Size of the ring that feeds the log, in KiB, a power of two.
     #[arg(long, value_name = "KIB", default_value_t = 256)]
     pub buffer_kb: u64,
-    /// Write a log of the replayed run.
+    /// Write a log of the replayed run; the file must not exist.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+    /// End the replay when the guest comes to no sync point for so many seconds; 0: never.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub patience: u64,
     /// Show the guest's console.
     #[arg(long)]
     pub console: bool,
@@ -258,4 +304,16 @@ pub struct Verify {
     /// Leave the domain paused at the end, or where it diverged.
     #[arg(long)]
     pub keep: bool,
+    /// Only find out whether the log can be replayed here: the domain is built, does not run, and is
+    /// destroyed.
+    #[arg(long, conflicts_with_all = ["keep", "record", "console"])]
+    pub check_only: bool,
+}
+
+/// A kind of record, as `dump` names it.
+fn kind_parser() -> impl clap::builder::TypedValueParser<Value = Kind> {
+    PossibleValuesParser::new(Kind::ALL.iter().map(|kind| kind.name())).try_map(|name| {
+        let of_name = Kind::ALL.iter().find(|kind| kind.name() == name);
+        of_name.copied().ok_or("there is no such kind of record")
+    })
 }

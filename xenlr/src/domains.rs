@@ -40,6 +40,9 @@ pub fn name_of(domid: u16, store: Option<&mut Xenstore>) -> String {
 
 /// The domain that a user means: a number, or else a name.
 pub fn find(xen: &Xen, wanted: &str) -> Result<NamedDomain, Error> {
+    if matches!(wanted, "0" | "Domain-0") {
+        return Err(Error::ControlDomain);
+    }
     let mut store = Xenstore::connect().ok();
     let all = list(xen, store.as_mut())?;
     choose(all, wanted)

@@ -25,6 +25,8 @@ pub enum Exit {
     Tool = 7,
     /// Everything in the log was replayed and was equal, but the log has no end.
     Incomplete = 8,
+    /// The guest of a replay came to no further sync point.
+    Stalled = 9,
     /// The command line is wrong.
     Usage = 64,
     /// Interrupted by a signal; what was done is durable.
@@ -46,6 +48,9 @@ pub enum Error {
         /// What was given.
         name: String,
     },
+    /// It is the control domain.
+    #[error("domain 0 is the control domain, which runs xenlr and cannot be logged")]
+    ControlDomain,
     /// The domain is not logged.
     #[error(
         "domain \"{name}\" is not logged: create it with xenlr=\"record\" in its configuration"
@@ -127,7 +132,7 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Self::NoXen { .. } => Exit::NoXen,
-            Self::NoDomain { .. } | Self::NotLogged { .. } => Exit::NoDomain,
+            Self::NoDomain { .. } | Self::ControlDomain | Self::NotLogged { .. } => Exit::NoDomain,
             Self::Refused(_) | Self::NotReady { .. } => Exit::Refused,
             Self::UnusableLog { .. } | Self::Log(_) => Exit::UnusableLog,
             Self::Io { .. } => Exit::Io,

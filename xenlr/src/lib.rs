@@ -13,6 +13,7 @@ pub mod cli;
 pub mod clock;
 pub mod domains;
 pub mod error;
+pub mod library;
 pub mod lock;
 pub mod logfile;
 pub mod output;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use log_format::file::{Integrity, LogError, LogReader};
+use log_format::file::{Closing, Integrity, LogError, LogReader};
 use log_format::{Decoder, End, Item, Record};
 
 use crate::clock::Clock;
@@ -53,11 +53,36 @@ pub struct Summary {
     pub guest_ns: u64,
     /// The state of the file.
     pub integrity: Integrity,
+    /// Why it was finished, if it was.
+    pub closing: Option<Closing>,
 }
 
 /// Reads a log to its end, showing each record with its wire length and the guest's time.
-/// A visitor that answers `false` ends the reading early.
 pub fn scan(
+    reader: &mut Reader,
+    mut visit: impl FnMut(&Item<'_>, usize, Option<u64>),
+) -> Result<Summary, Error> {
+    read(reader, |item, length, guest_ns| {
+        visit(item, length, guest_ns);
+        true
+    })
+}
+
+/// The same for as long as the visitor answers `true`. `None`: it did not want all of the log, of
+/// which nothing is known then.
+pub fn scan_while(
+    reader: &mut Reader,
+    mut visit: impl FnMut(&Item<'_>, usize, Option<u64>) -> bool,
+) -> Result<Option<Summary>, Error> {
+    let mut is_whole = true;
+    let summary = read(reader, |item, length, guest_ns| {
+        is_whole = visit(item, length, guest_ns);
+        is_whole
+    })?;
+    Ok(is_whole.then_some(summary))
+}
+
+fn read(
     reader: &mut Reader,
     mut visit: impl FnMut(&Item<'_>, usize, Option<u64>) -> bool,
 ) -> Result<Summary, Error> {
@@ -93,6 +118,7 @@ pub fn scan(
         end,
         guest_ns: clock.elapsed_ns(),
         integrity: reader.integrity(),
+        closing: reader.trailer().map(|trailer| trailer.closing),
     })
 }
 
@@ -120,5 +146,26 @@ pub fn integrity_name(integrity: &Integrity) -> &'static str {
         Integrity::Unfinished => "unfinished",
         Integrity::Torn { .. } => "torn",
         Integrity::Damaged { .. } => "damaged",
+    }
+}
+
+/// What a log that was closed without its end record lacks, and why.
+pub fn closing_text(closing: Closing) -> &'static str {
+    match closing {
+        Closing::Ended => "ended",
+        Closing::Lost => "lost: the domain was gone before its end was logged",
+        Closing::Abandoned => "abandoned: its reader could not go on",
+    }
+}
+
+/// The state of a file in a line: what [`integrity_name`] says, and how the log was closed where
+/// that is not by its end record.
+pub fn state_text(summary: &Summary) -> String {
+    let name = integrity_name(&summary.integrity);
+    match (&summary.integrity, summary.closing) {
+        (Integrity::Complete, Some(closing)) if closing != Closing::Ended => {
+            format!("{name}, {}", closing_text(closing))
+        }
+        _ => name.to_owned(),
     }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
-use crate::error::Error;
+use crate::cli::Cli;
+use crate::error::{Error, Exit};
 
 /// Where and how results are printed.
 #[derive(Clone, Copy, Debug)]
@@ -19,17 +20,49 @@ pub struct Output {
 }
 
 impl Output {
+    /// As the command line wants it.
+    pub fn of(cli: &Cli) -> Self {
+        Self {
+            json: cli.json,
+            quiet: cli.quiet,
+        }
+    }
+
     /// A remark that is not a result.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            // Nobody reads stderr when it is closed; that is no reason to fail.
-            let _ = writeln!(io::stderr(), "xenlr: {text}");
+            self.say(&json!({ "note": text }), text);
         }
     }
 
     /// Something that the user should act on; shown even when quiet.
     pub fn warn(&self, text: &str) {
-        let _ = writeln!(io::stderr(), "xenlr: warning: {text}");
+        self.say(&json!({ "warning": text }), &format!("warning: {text}"));
+    }
+
+    /// Why the command fails, and the status that it ends with.
+    pub fn error(&self, text: &str, exit: Exit) {
+        self.say(&json!({ "error": text, "status": exit as u8 }), text);
+    }
+
+    /// Something that happened while a verb works on: for machines one of its results, for people
+    /// a remark.
+    pub fn event(&self, json: &Json, text: &str) {
+        if !self.json {
+            return self.note(text);
+        }
+        // A daemon whose listener is gone still has logs to write.
+        let _ = self.result(json, text);
+    }
+
+    /// One line on stderr.
+    fn say(&self, json: &Json, text: &str) {
+        // Nobody reads stderr when it cannot be written; that is no reason to fail.
+        let _ = if self.json {
+            writeln!(io::stderr(), "{json}")
+        } else {
+            writeln!(io::stderr(), "xenlr: {text}")
+        };
     }
 
     /// Prints one result: the JSON, or the text.
@@ -49,7 +82,7 @@ impl Output {
             return ProgressBar::hidden();
         }
         let style = ProgressStyle::with_template(
-            "{prefix} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}",
+            "{prefix} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}{msg}",
         )
         .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::new(total).with_style(style);

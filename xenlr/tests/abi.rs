@@ -23,6 +23,14 @@ impl Table {
             .push((format!("(unsigned long long)({c})"), rust.into()));
     }
 
+    /// Every variant of an enumeration, with the name behind `prefix` and the number that `of` gives.
+    fn numbered<T: Copy>(&mut self, prefix: &str, all: &[T], of: impl Fn(T) -> (String, u32)) {
+        for &variant in all {
+            let (name, number) = of(variant);
+            self.number(&format!("{prefix}{}", name.to_uppercase()), number);
+        }
+    }
+
     fn size(&mut self, c: &str, rust: usize) {
         self.number(&format!("sizeof({c})"), rust as u64);
     }
@@ -201,6 +209,7 @@ fn numbers(t: &mut Table) {
     t.number("__HYPERVISOR_xen_version", HYPERVISOR_XEN_VERSION);
     t.number("__HYPERVISOR_sysctl", HYPERVISOR_SYSCTL);
     t.number("__HYPERVISOR_domctl", HYPERVISOR_DOMCTL);
+    t.number("XEN_DOMCTL_destroydomain", DOMCTL_DESTROYDOMAIN);
     t.number("XEN_DOMCTL_pausedomain", DOMCTL_PAUSEDOMAIN);
     t.number("XEN_DOMCTL_unpausedomain", DOMCTL_UNPAUSEDOMAIN);
     t.number("XEN_DOMCTL_xenlr_op", DOMCTL_XENLR_OP);
@@ -222,14 +231,32 @@ fn numbers(t: &mut Table) {
     t.number("XEN_DOMINF_paused", DOMINF_PAUSED);
     t.number("XENMEM_resource_xenlr_ring", RESOURCE_XENLR_RING);
     t.number("DOMID_SELF", DOMID_SELF);
-    t.number("XENLR_MODE_RECORD", control::Mode::Record as u32);
-    t.number("XENLR_MODE_REPLAY", control::Mode::Replay as u32);
-    t.number("XENLR_STATE_WAITING", control::State::Waiting as u32);
-    t.number("XENLR_STATE_UNTIL", control::State::Until as u32);
-    t.number("XENLR_STATE_ENDED", control::State::Ended as u32);
-    t.number("XENLR_STATE_DIVERGED", control::State::Diverged as u32);
-    t.number("XENLR_STATE_FAILED", control::State::Failed as u32);
-    t.number("XENLR_STATE_RELEASED", control::State::Released as u32);
+    t.numbered("XENLR_MODE_", control::Mode::ALL, |mode| {
+        (mode.name().to_owned(), mode.number())
+    });
+    t.number("XENLR_ON_FULL_STOP", control::MODE_ON_FULL_STOP);
+    t.numbered("XENLR_STATE_", control::State::ALL, |state| {
+        (state.name().to_owned(), state.number())
+    });
+    t.number("XENLR_FLAG_on_full_stop", FLAG_ON_FULL_STOP);
+    t.number("XENLR_FLAG_cpuid_faults", FLAG_CPUID_FAULTS);
+    t.number("XENLR_FLAG_bound", FLAG_BOUND);
+    t.number("XENLR_ERR_NONE", 0_u32);
+    t.numbered("XENLR_ERR_", control::Failure::ALL, |failure| {
+        let name = match failure {
+            control::Failure::RingIndex => "RING_INDEX",
+            control::Failure::Log => "LOG",
+        };
+        (name.to_owned(), failure.number())
+    });
+    t.numbered("XENLR_DIVERGE_", control::Divergence::ALL, |divergence| {
+        let name = match divergence {
+            control::Divergence::SyncNumber => "SYNC".to_owned(),
+            control::Divergence::StartState => "START".to_owned(),
+            other => other.name().replace(' ', "_"),
+        };
+        (name, divergence.number())
+    });
     t.number("XENLR_RING_MAGIC", ring::MAGIC);
     t.number("XENLR_RING_VERSION", ring::VERSION);
     t.number("XENLR_BUF_FRAMES_MIN", ring::MIN_DATA_PAGES);
@@ -238,12 +265,42 @@ fn numbers(t: &mut Table) {
     t.offset("struct xenlr_ring", "cons", ring::CONS_OFFSET);
 }
 
+/// Names of the interface that xenlr does not use: they are for libxl, which creates domains.
+const NOT_NUMBERS: [&str; 3] = [
+    "XENLR_TIME_BOUND_US",
+    "XENLR_TIME_BOUND_MASK",
+    "XENLR_ARENA_MFN_ANY",
+];
+
+/// Everything that the header defines is compared, so that what is added to it is not forgotten here.
+fn check_complete(tree: &std::path::Path, table: &Table) {
+    let header = std::fs::read_to_string(tree.join("xen/include/public/xenlr.h"))
+        .expect("the public header");
+    let forgotten: Vec<&str> = header
+        .lines()
+        .filter_map(|line| line.strip_prefix("#define "))
+        .filter_map(|rest| rest.split(|c: char| c.is_whitespace() || c == '(').next())
+        .filter(|name| name.starts_with("XENLR_"))
+        .filter(|name| !NOT_NUMBERS.contains(name))
+        .filter(|name| {
+            let expression = format!("(unsigned long long)({name})");
+            !table.0.iter().any(|(c, _)| *c == expression)
+        })
+        .collect();
+    assert!(
+        forgotten.is_empty(),
+        "not compared: {}",
+        forgotten.join(", ")
+    );
+}
+
 #[test]
 #[ignore = "needs a patched Xen tree: XENLR_XEN_TREE"]
 fn structures_are_those_of_the_public_headers() {
     let tree = std::env::var_os("XENLR_XEN_TREE").map(PathBuf::from);
     let tree = tree.expect("XENLR_XEN_TREE names a patched Xen tree");
     let table = table();
+    check_complete(&tree, &table);
     let mut program = String::from(
         "#include <stddef.h>\n#include <stdint.h>\n#include <stdio.h>\n\
          #define __XEN_TOOLS__ 1\n#include \"public/xen.h\"\n#include \"public/domctl.h\"\n\

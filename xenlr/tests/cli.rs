@@ -41,14 +41,14 @@ const TIME: TimeInfo = TimeInfo {
 };
 
 /// What a small guest sees; `typed` is what someone types.
-fn items(typed: &[u8]) -> Vec<Item<'_>> {
+fn items(typed: &[u8], reason: EndReason) -> Vec<Item<'_>> {
     let item = |sync, record: Record<'static>| Item {
         sync,
         witness: if record.is_commit() { 5 } else { 0 },
         record,
     };
     let end = End {
-        reason: EndReason::Stop,
+        reason,
         code: 0,
         rip: 0xffff_ffff_8100_0000,
         registers: 1,
@@ -89,24 +89,40 @@ fn items(typed: &[u8]) -> Vec<Item<'_>> {
 }
 
 fn write_log(dir: &Path, name: &str, typed: &[u8], finish: bool) -> PathBuf {
-    let path = dir.join(name);
-    let header = Header {
+    let header = header("guest", 0);
+    let items = items(typed, EndReason::Stop);
+    write_items(dir, name, &header, &items, finish.then_some(Closing::Ended))
+}
+
+fn header(domain: &str, started_s: u64) -> Header {
+    Header {
         domain: Domain {
-            name: "guest".into(),
+            name: domain.into(),
             ..Domain::default()
         },
+        started_unix_ns: started_s * 1_000_000_000,
         ..Header::default()
-    };
-    let mut writer = LogWriter::create(&path, &header, &[]).unwrap();
+    }
+}
+
+fn write_items(
+    dir: &Path,
+    name: &str,
+    header: &Header,
+    items: &[Item<'_>],
+    closing: Option<Closing>,
+) -> PathBuf {
+    let path = dir.join(name);
+    let mut writer = LogWriter::create(&path, header, &[]).unwrap();
     let mut encoder = Encoder::new();
-    for item in items(typed) {
+    for item in items {
         let mut out = [0; MAX_RECORD_BYTES];
-        let length = encoder.encode(&item, &mut out);
+        let length = encoder.encode(item, &mut out);
         writer.append(&out[..length]).unwrap();
     }
     writer.sync().unwrap();
-    if finish {
-        writer.finish(Closing::Ended).unwrap();
+    if let Some(closing) = closing {
+        writer.finish(closing).unwrap();
     }
     path
 }
@@ -249,7 +265,7 @@ fn the_command_line_is_checked() {
     assert!(stderr(&until).contains("12.5s"));
     let help = xenlr(&["--help"]).code(0);
     for verb in [
-        "daemon", "extract", "stop", "status", "info", "dump", "diff", "replay", "verify",
+        "daemon", "extract", "stop", "status", "ls", "info", "dump", "diff", "replay", "verify",
     ] {
         assert!(stdout(&help).contains(verb), "{verb}");
         let help = xenlr(&[verb, "--help"]).code(0);
@@ -312,4 +328,213 @@ fn an_altered_log_is_whole_and_differs_in_one_place() {
     let other = dir.path().join("header");
     alter(&[text(&path), text(&other), "header", "xen_build_id", "ffff"]);
     xenlr(&["diff", text(&path), text(&other)]).code(0);
+}
+
+fn json(text: &str) -> Json {
+    serde_json::from_str(text.trim()).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+#[test]
+fn a_part_of_a_log_says_nothing_of_its_trailer() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = write_log(dir.path(), "a.xlr", b"hi\r", true);
+    let part = xenlr(&["dump", text(&whole), "--to", "3"]).code(0);
+    assert_eq!(stderr(&part), "");
+    // Control: of a log that is read to its end it does.
+    let unfinished = write_log(dir.path(), "b.xlr", b"hi\r", false);
+    let warned = xenlr(&["dump", text(&unfinished)]).code(0);
+    assert!(stderr(&warned).contains("no trailer"));
+}
+
+#[test]
+fn all_verbs_count_the_same_sync_points_of_a_guest_that_shut_down() {
+    let dir = tempfile::tempdir().unwrap();
+    for reason in [EndReason::Shutdown, EndReason::Crash, EndReason::Stop] {
+        let items = items(b"hi\r", reason);
+        let name = format!("{}.xlr", reason.name());
+        let closing = Some(Closing::Ended);
+        let path = write_items(dir.path(), &name, &header("guest", 1), &items, closing);
+        // The end of a guest that ends by itself stands behind the values of its last sync point.
+        let reached = if reason == EndReason::Stop { 5 } else { 4 };
+        let dump = xenlr(&["dump", "--json", text(&path)]).code(0);
+        let last = json(stdout(&dump).lines().last().unwrap());
+        assert_eq!(last["sync"], reached, "dump --json, {name}");
+        let dump = xenlr(&["dump", text(&path)]).code(0);
+        let last = stdout(&dump).lines().last().unwrap().to_owned();
+        let shown = last.split_whitespace().next().unwrap().to_owned();
+        assert_eq!(shown, reached.to_string(), "dump, {name}");
+        let info = xenlr(&["info", "--json", text(&path)]).code(0);
+        assert_eq!(json(&stdout(&info))["sync"], reached, "info, {name}");
+        let diff = xenlr(&["diff", "--json", text(&path), text(&path)]).code(0);
+        assert_eq!(json(&stdout(&diff))["sync"], reached, "diff, {name}");
+        let ls = xenlr(&["ls", "--json", text(dir.path())]).code(0);
+        let all = json(&stdout(&ls));
+        let ours = |log: &&Json| log["file"] == text(&path);
+        let ours = all.as_array().unwrap().iter().find(ours).unwrap();
+        assert_eq!(ours["sync"], reached, "ls, {name}");
+        let from = reached.to_string();
+        let tail = xenlr(&["dump", text(&path), "--from", &from]).code(0);
+        assert_eq!(stdout(&tail).lines().last(), Some(last.as_str()));
+    }
+}
+
+#[test]
+fn a_log_without_its_end_says_how_it_was_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    for closing in [Closing::Lost, Closing::Abandoned] {
+        let all = items(b"", EndReason::Stop);
+        let name = format!("{}.xlr", closing.name());
+        let header = header("guest", 1);
+        let path = write_items(dir.path(), &name, &header, &all[..3], Some(closing));
+        let info = xenlr(&["info", text(&path)]).code(0);
+        let state = format!("state        complete, {}:", closing.name());
+        assert!(stdout(&info).contains(&state), "{}", stdout(&info));
+        let end = format!("end          none ({})", closing.name());
+        assert!(stdout(&info).contains(&end), "{}", stdout(&info));
+        let info = json(&stdout(&xenlr(&["info", "--json", text(&path)]).code(0)));
+        assert_eq!(info["state"], "complete");
+        assert_eq!(info["closing"], closing.name());
+    }
+}
+
+#[test]
+fn info_says_where_and_when_a_log_was_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut header = header("guest", 1_222_603_200);
+    header.xen_build_id = Some("c0ffee".into());
+    header
+        .extra
+        .insert("cpu_model".into(), "EPYC (23/1/2)".into());
+    let path = write_items(dir.path(), "a.xlr", &header, &[], None);
+    let info = stdout(&xenlr(&["info", text(&path)]).code(0));
+    for row in [
+        "build id     c0ffee",
+        "started      2008-09-28 12:00:00 UTC",
+        "CPU model    EPYC (23/1/2)",
+    ] {
+        assert!(info.contains(row), "{row}: {info}");
+    }
+}
+
+#[test]
+fn dump_picks_kinds() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write_log(dir.path(), "a.xlr", b"hi\r", true);
+    let some = xenlr(&["dump", "--json", text(&path), "--kind", "tsc,event"]).code(0);
+    let kinds: Vec<String> = stdout(&some)
+        .lines()
+        .map(|line| json(line)["kind"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(kinds, ["tsc", "event"]);
+    let wrong = xenlr(&["dump", text(&path), "--kind", "keys"]).code(64);
+    assert!(stderr(&wrong).contains("console_in"), "{}", stderr(&wrong));
+}
+
+fn xenlr_in(dir: &Path, args: &[&str]) -> assert_cmd::assert::Assert {
+    Command::new(env!("CARGO_BIN_EXE_xenlr"))
+        .env("XENLR_LOG_DIR", dir)
+        .args(args)
+        .assert()
+}
+
+#[test]
+fn logs_are_listed_and_the_latest_is_meant_when_none_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let empty = xenlr_in(dir.path(), &["info"]).code(64);
+    assert!(stderr(&empty).contains("no log in"), "{}", stderr(&empty));
+    for (name, domain, started_s) in [("a.xlr", "first", 100), ("b.xlr", "second", 200)] {
+        let items = items(b"", EndReason::Stop);
+        let header = header(domain, started_s);
+        write_items(dir.path(), name, &header, &items, Some(Closing::Ended));
+    }
+    let unfinished = header("third", 150);
+    write_items(dir.path(), "c.xlr", &unfinished, &[], None);
+    fs::write(dir.path().join("d.xlr"), b"no log").unwrap();
+    let listed = xenlr_in(dir.path(), &["ls"]).code(0);
+    let lines: Vec<String> = stdout(&listed).lines().map(str::to_owned).collect();
+    assert!(lines[0].contains("STARTED") && lines[0].contains("FITS"));
+    for (line, words) in lines[1..].iter().zip([
+        ["1970-01-01 00:03:20 UTC", "second", "1.00 s", "ended"],
+        ["1970-01-01 00:02:30 UTC", "third", "0.0 us", "unfinished"],
+        ["1970-01-01 00:01:40 UTC", "first", "1.00 s", "ended"],
+    ]) {
+        for word in words {
+            assert!(line.contains(word), "{word}: {line}");
+        }
+    }
+    assert!(stderr(&listed).contains("d.xlr"), "{}", stderr(&listed));
+    for verb in ["info", "dump"] {
+        let latest = xenlr_in(dir.path(), &[verb]).code(0);
+        assert!(stderr(&latest).contains("b.xlr"), "{verb}");
+    }
+    let info = xenlr_in(dir.path(), &["info"]).code(0);
+    assert!(stdout(&info).contains("second"));
+    assert!(!stdout(&info).contains("first"));
+}
+
+#[test]
+fn errors_and_warnings_are_json_when_json_is_asked_for() {
+    let missing = xenlr(&["info", "--json", "/nonexistent/x.xlr"]).code(6);
+    let error = json(&stderr(&missing));
+    assert_eq!(error["status"], 6);
+    assert!(error["error"].as_str().unwrap().contains("x.xlr"));
+    for args in [
+        &["fly", "--json"][..],
+        &["daemon", "--json", "--interval", "0"],
+    ] {
+        let usage = xenlr(args).code(64);
+        assert_eq!(json(&stderr(&usage))["status"], 64, "{args:?}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = write_log(dir.path(), "a.xlr", b"", false);
+    let warned = xenlr(&["dump", "--json", text(&path)]).code(0);
+    let warning = json(&stderr(&warned));
+    assert!(warning["warning"].as_str().unwrap().contains("no trailer"));
+}
+
+#[test]
+fn what_cannot_be_written_has_its_exit_code() {
+    let full = || {
+        fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    let run = |args: &[&str], stdout_is_full: bool| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_xenlr"));
+        command.args(args).stdout(std::process::Stdio::null());
+        command.stderr(full());
+        if stdout_is_full {
+            command.stdout(full());
+        }
+        command.status().unwrap().code()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let path = write_log(dir.path(), "a.xlr", b"", true);
+    assert_eq!(run(&["info", "/nonexistent"], false), Some(6));
+    assert_eq!(run(&["fly"], false), Some(64));
+    for args in [
+        &["info", text(&path)][..],
+        &["dump", text(&path)],
+        &["diff", text(&path), text(&path)],
+        &["completions", "bash"],
+    ] {
+        assert_eq!(run(args, true), Some(6), "{args:?}");
+        assert_eq!(run(args, false), Some(0), "{args:?}");
+    }
+}
+
+#[test]
+fn help_shows_the_defaults_that_hold() {
+    for (verb, seconds) in [("daemon", "30"), ("extract", "1")] {
+        let help = stdout(&xenlr(&[verb, "--help"]).code(0));
+        let words: Vec<&str> = help.split_whitespace().collect();
+        let interval = words.iter().position(|w| *w == "--interval").unwrap();
+        let said = words[interval..].join(" ");
+        let default = said.find("[default: ").map(|at| &said[at + 10..]).unwrap();
+        assert!(
+            default.starts_with(&format!("{seconds}]")),
+            "{verb}: {said}"
+        );
+    }
 }

@@ -85,6 +85,7 @@ pub struct LogReader<R> {
     pub(super) first_chunk_offset: u64,
     chunks: u64,
     records: u64,
+    sync_points: u64,
     /// Before the next item.
     item_decoder: Decoder,
     /// Behind the loaded chunk.
@@ -138,6 +139,7 @@ impl<R: Read + Seek> LogReader<R> {
             first_chunk_offset: read.bytes,
             chunks: 0,
             records: 0,
+            sync_points: 0,
             item_decoder: Decoder::new(),
             decoder: Decoder::new(),
             history: History::default(),
@@ -188,6 +190,11 @@ impl<R: Read + Seek> LogReader<R> {
     /// Sync number of the last record in the chunks read so far.
     pub fn last_sync(&self) -> u64 {
         self.frames.place.sync
+    }
+
+    /// The sync point that the guest had reached with the last record of the chunks read so far.
+    pub fn sync_points(&self) -> u64 {
+        self.sync_points
     }
 
     /// The decoder as it stands behind the chunks read so far.
@@ -307,14 +314,15 @@ impl<R: Read + Seek> LogReader<R> {
             return Err(format!("a chunk has {} bytes", wire.len()));
         }
         let mut decoder = self.decoder;
-        let mut records = 0;
+        let (mut records, mut sync_points) = (0, self.sync_points);
         let mut rest = wire.as_slice();
         while !rest.is_empty() {
-            let (length, _) = decoder
+            let (length, item) = decoder
                 .decode(rest)
                 .map_err(|error| format!("record {} of a chunk: {error}", records + 1))?;
             rest = rest.get(length..).unwrap_or_default();
             records += 1;
+            sync_points = item.reached();
         }
         self.item_decoder = self.decoder;
         self.decoder = decoder;
@@ -332,6 +340,7 @@ impl<R: Read + Seek> LogReader<R> {
         self.frames.pass(payload_bytes);
         self.chunks += 1;
         self.records += records;
+        self.sync_points = sync_points;
         self.frames.place.wire_offset += self.loaded.wire.len() as u64;
         self.frames.place.sync = decoder.sync();
         Ok(())

@@ -48,6 +48,7 @@ pub struct LogWriter {
     has_stray_tail: bool,
     place: Place,
     records: u64,
+    sync_points: u64,
     decoder: Decoder,
     history: History,
     statistics: Statistics,
@@ -90,6 +91,7 @@ impl LogWriter {
             has_stray_tail: false,
             place: Place::first(header_crc),
             records: 0,
+            sync_points: 0,
             decoder: Decoder::new(),
             history: History::default(),
             statistics: Statistics::default(),
@@ -139,6 +141,7 @@ impl LogWriter {
             has_stray_tail: torn.is_some(),
             place: reader.place(),
             records: reader.records(),
+            sync_points: reader.sync_points(),
             decoder: *reader.decoder(),
             history: reader.history,
             version: reader.version,
@@ -198,6 +201,7 @@ impl LogWriter {
         self.place.wire_offset += chunk.wire.len() as u64;
         self.place.sync = chunk.part.decoder.sync();
         self.records += chunk.part.records;
+        self.sync_points = chunk.part.sync_points;
         self.decoder = chunk.part.decoder;
         Ok(())
     }
@@ -232,6 +236,11 @@ impl LogWriter {
         self.place.sync
     }
 
+    /// The sync point that the guest had reached with the last record.
+    pub const fn sync_points(&self) -> u64 {
+        self.sync_points
+    }
+
     /// Records written so far.
     pub const fn records(&self) -> u64 {
         self.records
@@ -262,13 +271,14 @@ impl LogWriter {
         let empty = Part {
             bytes: 0,
             records: 0,
+            sync_points: self.sync_points,
             decoder: self.decoder,
         };
         let mut parts = Vec::new();
         let mut part = empty;
         let mut used = 0;
         while let Some(rest) = wire.get(used..).filter(|rest| !rest.is_empty()) {
-            let (length, _) = part
+            let (length, item) = part
                 .decoder
                 .decode(rest)
                 .map_err(|source| LogError::Record {
@@ -279,6 +289,7 @@ impl LogWriter {
             used += length;
             part.bytes += length;
             part.records += 1;
+            part.sync_points = item.reached();
             if part.bytes + crate::MAX_RECORD_BYTES > MAX_CHUNK_BYTES {
                 parts.push(part);
                 part.bytes = 0;
@@ -382,6 +393,8 @@ struct Chunk {
 struct Part {
     bytes: usize,
     records: u64,
+    /// What the guest had reached with the last of them.
+    sync_points: u64,
     /// Behind the last of them.
     decoder: Decoder,
 }

@@ -15,6 +15,7 @@ use crate::domains::NamedDomain;
 use crate::error::Error;
 use crate::logfile::{self, Reader};
 use crate::ringio::{RingMemory, indices};
+use crate::show::Utc;
 
 /// Where a recording is to be written.
 #[derive(Clone, Debug)]
@@ -180,20 +181,16 @@ pub fn file_name(header: &Header) -> String {
     )
 }
 
-/// `20080928T120000Z` for seconds of the epoch. The calendar rule is Howard Hinnant's
-/// `civil_from_days`.
+/// `20080928T120000Z` for seconds of the epoch.
 fn utc(seconds: u64) -> String {
-    let days = seconds / 86_400 + 719_468;
-    let era = days / 146_097;
-    let day_of_era = days % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = (shifted_month + 2) % 12 + 1;
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let Utc {
+        year,
+        month,
+        day,
+        hour,
+        minute,
+        second,
+    } = Utc::of(seconds);
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
 }
 

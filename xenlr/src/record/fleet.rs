@@ -1,18 +1,22 @@
 //! All recorded domains of a host: taking them up, reading them, letting go of them.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use log_format::control::{Mode, State};
 use log_format::file::Closing;
+use serde_json::json;
 
 use super::adopt::Target;
 use super::facts;
 use super::session::{Opened, Session, may_recover};
 use crate::domains::{self, NamedDomain};
 use crate::error::Error;
+use crate::lock::{self, LOCK_DIR};
 use crate::output::Output;
-use crate::xen::{EventChannels, Port, Uuid, Xen};
+use crate::show::failure_text;
+use crate::xen::{DomainInfo, EventChannels, Port, Uuid, Xen};
 use crate::xenstore::Xenstore;
 
 /// How often one looks which domains there are.
@@ -22,7 +26,7 @@ const WATCHED_INTERVAL: Duration = Duration::from_secs(10);
 /// The same while one is being created: it does not begin before its log is read.
 const CREATE_INTERVAL: Duration = Duration::from_millis(50);
 /// After a failure, how long until the next try.
-const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+pub const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a domain that runs may be without a stored configuration before it is read without.
 const CONFIG_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -133,9 +137,25 @@ impl<'x> Fleet<'x> {
 
     /// Looks which domains there are: takes up new ones, closes those that are gone, and reads
     /// those whose time has come.
-    pub fn scan(&mut self, mut store: Option<&mut Xenstore>) -> Result<(), Error> {
-        let infos = self.xen.domains()?;
+    pub fn scan(&mut self, store: Option<&mut Xenstore>) -> Result<(), Error> {
         self.is_unsettled = false;
+        // Rings are read whether or not Xen tells which domains there are.
+        let locks = lock::files(Path::new(LOCK_DIR));
+        let looked = self
+            .xen
+            .domains()
+            .map(|infos| self.look(infos, locks, store));
+        let interval = self.writing.interval;
+        self.pass(|r| r.session.idle() >= interval || r.session.is_half_full());
+        looked
+    }
+
+    fn look(
+        &mut self,
+        infos: Vec<DomainInfo>,
+        locks: lock::Files,
+        mut store: Option<&mut Xenstore>,
+    ) {
         let gone: Vec<Key> = self
             .slots
             .keys()
@@ -149,6 +169,11 @@ impl<'x> Fleet<'x> {
         for key in gone {
             self.close(&key);
         }
+        lock::sweep(locks, |name| {
+            infos
+                .iter()
+                .any(|info| name == lock::name_of(info.uuid, info.domid))
+        });
         for info in infos {
             if info.domid == 0 || info.dying {
                 continue;
@@ -169,9 +194,6 @@ impl<'x> Fleet<'x> {
                 reading.session.listen(self.channels, self.output);
             }
         }
-        let interval = self.writing.interval;
-        self.pass(|r| r.session.idle() >= interval || r.session.is_half_full());
-        Ok(())
     }
 
     /// Begins to read a domain, if it is recorded and ready.
@@ -230,11 +252,20 @@ impl<'x> Fleet<'x> {
         };
         // With this the guest may begin, so it comes last.
         session.listen(self.channels, self.output);
-        self.output.note(&format!(
-            "domain \"{}\" is written to {}",
-            named.name,
-            session.path().display()
-        ));
+        self.output.event(
+            &json!({
+                "event": "written",
+                "domain": named.name,
+                "domid": named.info.domid,
+                "uuid": named.info.uuid.to_string(),
+                "file": session.path(),
+            }),
+            &format!(
+                "domain \"{}\" is written to {}",
+                named.name,
+                session.path().display()
+            ),
+        );
         let mut reading = Reading {
             session,
             failure: None,
@@ -290,13 +321,34 @@ impl<'x> Fleet<'x> {
         }
         let closing = reading.session.closed()?;
         let (records, sync) = reading.session.progress();
-        self.output.note(&format!(
-            "domain \"{name}\": the log is {}, {records} records, {sync} sync points, in {}",
-            closing.name(),
-            reading.session.path().display()
-        ));
+        self.say_closed(
+            &reading.session,
+            closing,
+            &format!(
+                "domain \"{name}\": the log is {}, {records} records, {sync} sync points, in {}",
+                closing.name(),
+                reading.session.path().display()
+            ),
+        );
         reading.session.unlisten(self.channels);
         Some(closing)
+    }
+
+    fn say_closed(&self, session: &Session<'x>, closing: Closing, text: &str) {
+        let (records, sync) = session.progress();
+        self.output.event(
+            &json!({
+                "event": "closed",
+                "domain": session.named.name,
+                "domid": session.named.info.domid,
+                "uuid": session.named.info.uuid.to_string(),
+                "file": session.path(),
+                "closing": closing.name(),
+                "records": records,
+                "sync": sync,
+            }),
+            text,
+        );
     }
 
     /// A log that Xen has ended with an error gets no end record.
@@ -310,7 +362,10 @@ impl<'x> Fleet<'x> {
         {
             self.give_up(
                 reading,
-                &format!("Xen has ended it with error {}", status.raw.error),
+                &format!(
+                    "Xen has ended it: {}",
+                    failure_text(status.mode, status.raw.error)
+                ),
             );
         }
     }
@@ -339,10 +394,14 @@ impl<'x> Fleet<'x> {
         let name = reading.session.named.name.clone();
         match reading.session.finish(Closing::Lost) {
             Ok(()) => {
-                self.output.note(&format!(
-                    "domain \"{name}\" is gone; {} has no end record",
-                    reading.session.path().display()
-                ));
+                self.say_closed(
+                    &reading.session,
+                    Closing::Lost,
+                    &format!(
+                        "domain \"{name}\" is gone; {} has no end record",
+                        reading.session.path().display()
+                    ),
+                );
                 reading.session.unlisten(self.channels);
             }
             Err(e) => {

@@ -124,9 +124,9 @@ impl<'x> Session<'x> {
         self.sink.path()
     }
 
-    /// Records in the file, and the last sync number.
+    /// Records in the file, and the sync points that the guest has reached with them.
     pub fn progress(&self) -> (u64, u64) {
-        (self.sink.records(), self.sink.last_sync())
+        (self.sink.records(), self.sink.sync_points())
     }
 
     /// Whether the file was finished, and why.

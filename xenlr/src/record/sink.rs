@@ -17,7 +17,7 @@ pub struct FileSink {
     /// Wire bytes and file bytes that are durable.
     durable_wire: u64,
     durable_file: u64,
-    /// Records and last sync number of a file that was finished.
+    /// Records and sync points of a file that was finished.
     finished: (u64, u64),
 }
 
@@ -45,11 +45,11 @@ impl FileSink {
             .map_or(self.finished.0, LogWriter::records)
     }
 
-    /// Sync number of the last record in the file.
-    pub fn last_sync(&self) -> u64 {
+    /// The sync point that the guest had reached with the last record in the file.
+    pub fn sync_points(&self) -> u64 {
         self.writer
             .as_ref()
-            .map_or(self.finished.1, LogWriter::last_sync)
+            .map_or(self.finished.1, LogWriter::sync_points)
     }
 
     /// Whether the end record is in the file.
@@ -66,7 +66,7 @@ impl FileSink {
                 self.path.display()
             )));
         };
-        self.finished = (writer.records(), writer.last_sync());
+        self.finished = (writer.records(), writer.sync_points());
         writer.finish(closing).map_err(|e| {
             self.go_back();
             Error::from(e)

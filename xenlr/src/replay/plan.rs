@@ -30,23 +30,23 @@ pub struct Plan {
     pub config: Config,
     /// Name of the new domain.
     pub name: String,
-    /// UUID of the new domain: the recorded one, because the guest can ask for it.
-    pub uuid: Option<String>,
+    /// UUID of the new domain: the recorded one, because the guest can ask for it, unless another
+    /// domain has it. No domain has it yet.
+    pub uuid: String,
     /// Size of the ring.
     pub buffer_kb: u64,
 }
 
 /// Reads the whole log once, and checks everything that can be checked before there is a domain.
-pub fn make(xen: &Xen, args: &Replaying, output: Output) -> Result<Plan, Error> {
-    let mut reader = logfile::open(&args.file)?;
+pub fn make(xen: &Xen, file: &Path, args: &Replaying, output: Output) -> Result<Plan, Error> {
+    let mut reader = logfile::open(file)?;
     let header = reader.header().clone();
     let unusable = |reason: String| Error::UnusableLog {
-        file: args.file.clone(),
+        file: file.to_owned(),
         reason,
     };
-    check_host(&header, &xen.version()?, &cpu_model()).map_err(unusable)?;
+    Host::of(xen)?.check(&header).map_err(unusable)?;
     let config = Config::parse(&header.xl_config).map_err(unusable)?;
-    check_config(&config).map_err(unusable)?;
     if !args.buffer_kb.is_power_of_two() || !(16..=16_384).contains(&args.buffer_kb) {
         return Err(Error::Usage(format!(
             "--buffer-kb {}: give a power of two from 16 to 16384",
@@ -68,9 +68,14 @@ pub fn make(xen: &Xen, args: &Replaying, output: Output) -> Result<Plan, Error> 
              new UUID, and diverges if the guest asks for it",
         );
     }
+    let uuid = if is_running {
+        random_uuid()?
+    } else {
+        header.domain.uuid.clone()
+    };
     Ok(Plan {
-        file: args.file.clone(),
-        uuid: (!is_running).then(|| header.domain.uuid.clone()),
+        file: file.to_owned(),
+        uuid,
         header,
         summary,
         kernel,
@@ -81,9 +86,40 @@ pub fn make(xen: &Xen, args: &Replaying, output: Output) -> Result<Plan, Error> 
     })
 }
 
+/// What a host is to a log.
+#[derive(Debug)]
+pub struct Host {
+    xen: Version,
+    cpu: String,
+}
+
+impl Host {
+    /// This one.
+    pub fn of(xen: &Xen) -> Result<Self, Error> {
+        Ok(Self {
+            xen: xen.version()?,
+            cpu: cpu_model(),
+        })
+    }
+
+    /// Whether a log can be replayed here, as far as its header and the running Xen tell; whether its
+    /// slice of the arena is free shows only when the domain is built.
+    pub fn check(&self, header: &Header) -> Result<(), String> {
+        check_host(header, &self.xen, &self.cpu)?;
+        check_config(&Config::parse(&header.xl_config)?)
+    }
+}
+
 /// Compares what the guest was recorded on with what is here.
 fn check_host(header: &Header, xen: &Version, cpu: &str) -> Result<(), String> {
     let recorded = header.xen_build_id.as_deref().unwrap_or_default();
+    if recorded.is_empty() && xen.build_id.is_empty() {
+        return Err(format!(
+            "it was recorded under Xen {}, and this is Xen {}, both without a build id: whether they \
+             are the same cannot be told; link Xen with one (the option --build-id of ld)",
+            header.xen_version, xen.version
+        ));
+    }
     if recorded != xen.build_id {
         let id = |id: &str| {
             if id.is_empty() {
@@ -134,10 +170,18 @@ fn check_config(config: &Config) -> Result<(), String> {
     }
 }
 
+/// A UUID that no domain has. It is not left to xl, so that the domain can be found by it even when
+/// xl was killed.
+fn random_uuid() -> Result<String, Error> {
+    const SOURCE: &str = "/proc/sys/kernel/random/uuid";
+    let text = fs::read_to_string(SOURCE).map_err(|e| Error::io(format!("read {SOURCE}"), e))?;
+    Ok(text.trim().to_owned())
+}
+
 /// Reads every record. A torn or unfinished log is replayed as far as it is whole; a damaged one
 /// is not replayed at all.
 fn check_records(reader: &mut Reader, output: Output) -> Result<Summary, String> {
-    let summary = logfile::scan(reader, |_, _, _| true).map_err(|e| e.to_string())?;
+    let summary = logfile::scan(reader, |_, _, _| ()).map_err(|e| e.to_string())?;
     if let Some(trouble) = logfile::trouble(&summary.integrity) {
         if matches!(summary.integrity, Integrity::Damaged { .. }) {
             return Err(trouble);
@@ -236,6 +280,13 @@ mod tests {
         let other = check_host(&header(), &xen("ffff"), "m").unwrap_err();
         assert!(other.contains("abcd") && other.contains("ffff"), "{other}");
         assert!(check_host(&header(), &xen(""), "m").is_err());
+        // Nothing is known of two that both have none.
+        let nameless = Header {
+            xen_build_id: None,
+            ..header()
+        };
+        let unknown = check_host(&nameless, &xen(""), "m").unwrap_err();
+        assert!(unknown.contains("without a build id"), "{unknown}");
         let cpu = check_host(&header(), &xen("abcd"), "n").unwrap_err();
         assert!(cpu.contains("\"m\"") && cpu.contains("\"n\""), "{cpu}");
     }

@@ -4,11 +4,14 @@
 //! guest does, so what the guest consumed is known by its length. The end record is not copied:
 //! it is made from the state that this run ended in.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use log_format::file::{Closing, Header, LogWriter};
+use log_format::file::{Closing, LogWriter};
 use log_format::{Decoder, Encoder, End, EndReason, Item, MAX_RECORD_BYTES, Record};
+use rustix::io::Errno;
 
+use super::build::Built;
 use super::plan::Plan;
 use super::run::{Ending, Outcome};
 use crate::error::Error;
@@ -18,26 +21,66 @@ use crate::xen::Status;
 /// Wire bytes that are collected before they are written.
 const BATCH_BYTES: usize = 1 << 18;
 
-/// Writes the log of a replay that has ended.
-pub fn write(
-    path: &Path,
-    plan: &Plan,
-    ending: &Ending,
-    domid: u16,
-    name: &str,
-) -> Result<(), Error> {
-    let mut header = Header {
-        ..plan.header.clone()
-    };
-    header.domain.domid = u32::from(domid);
-    header.domain.name = name.to_owned();
-    header.kernel.inline = false;
-    if let Some(ramdisk) = &mut header.ramdisk {
-        ramdisk.inline = false;
+/// Refuses a file that is there, before anything is done for it.
+pub fn check_free(path: &Path) -> Result<(), Error> {
+    // A link that leads nowhere is in the way as well.
+    match path.symlink_metadata() {
+        Ok(_) => Err(Error::io(
+            format!(
+                "create {} (name another file with --record)",
+                path.display()
+            ),
+            Errno::EXIST.into(),
+        )),
+        Err(_) => Ok(()),
     }
-    let source = plan.file.display().to_string();
-    header.extra.insert("replay_of".to_owned(), source.into());
-    let mut writer = LogWriter::create(path, &header, &[])?;
+}
+
+/// The log of the replayed run. Its file is there before the guest runs, so that one that cannot be
+/// written is no surprise at the end, and goes when the replay comes to nothing.
+pub struct OwnLog {
+    path: PathBuf,
+    /// `None` once the log is being written.
+    writer: Option<LogWriter>,
+}
+
+impl Drop for OwnLog {
+    fn drop(&mut self) {
+        if self.writer.is_some() {
+            // An error on the way is being reported already.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl OwnLog {
+    /// Creates the file, with its header.
+    pub fn create(path: &Path, plan: &Plan, built: &Built) -> Result<Self, Error> {
+        let mut header = plan.header.clone();
+        header.domain.domid = u32::from(built.domid);
+        header.domain.name = built.name.clone();
+        header.kernel.inline = false;
+        if let Some(ramdisk) = &mut header.ramdisk {
+            ramdisk.inline = false;
+        }
+        let source = plan.file.display().to_string();
+        header.extra.insert("replay_of".to_owned(), source.into());
+        Ok(Self {
+            path: path.to_owned(),
+            writer: Some(LogWriter::create(path, &header, &[])?),
+        })
+    }
+
+    /// Writes the records of a replay that has ended.
+    pub fn write(mut self, plan: &Plan, ending: &Ending) -> Result<(), Error> {
+        match self.writer.take() {
+            Some(writer) => write(writer, plan, ending),
+            None => Ok(()),
+        }
+    }
+}
+
+fn write(mut writer: LogWriter, plan: &Plan, ending: &Ending) -> Result<(), Error> {
     let mut reader = logfile::open(&plan.file)?;
     let mut decoder = Decoder::new();
     let mut encoder = Encoder::new();

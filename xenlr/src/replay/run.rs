@@ -1,6 +1,7 @@
 //! Feeding and watching a replay until it ends.
 
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use log_format::control::{Mode, State};
@@ -9,6 +10,7 @@ use super::build::Built;
 use super::feed::Feeder;
 use super::plan::Plan;
 use crate::error::Error;
+use crate::lock::{self, LOCK_DIR};
 use crate::logfile;
 use crate::output::Output;
 use crate::poll;
@@ -17,6 +19,8 @@ use crate::xen::{Domain, EventChannels, Ring, Status, Xen};
 
 /// The ring is looked at after this time even when Xen has not asked for it.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// Without a sync point for so long, the progress bar says so.
+const SHOWN_STILL_S: u64 = 5;
 /// Looks in a row at a guest that waits, after the log is used up, until that is the end.
 const LOOKS_AT_END: u32 = 3;
 
@@ -33,6 +37,8 @@ pub enum Outcome {
     Failed,
     /// Everything that the log has was replayed, and the log has no end record.
     LogUsedUp,
+    /// The guest runs, and comes to no further sync point.
+    Stalled,
 }
 
 impl Outcome {
@@ -44,6 +50,7 @@ impl Outcome {
             Self::Diverged => "diverged",
             Self::Failed => "failed",
             Self::LogUsedUp => "incomplete",
+            Self::Stalled => "stalled",
         }
     }
 }
@@ -102,15 +109,45 @@ fn faults(does: bool) -> &'static str {
     if does { "faults" } else { "does not fault" }
 }
 
-/// Runs the domain from the log until it ends, diverges, or reaches `until`.
+/// How far, and with how much patience.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Where it is to pause.
+    pub until: Option<u64>,
+    /// After how long without a sync point it is given up; `None`: never.
+    pub patience: Option<Duration>,
+}
+
+/// Since when there was no further sync point.
+#[derive(Debug)]
+struct Progress {
+    sync: u64,
+    since: Instant,
+}
+
+impl Progress {
+    /// How long the guest has come to no sync point, if it could have.
+    fn look(&mut self, sync: u64, could_run: bool, now: Instant) -> Duration {
+        if sync != self.sync || !could_run {
+            self.sync = sync;
+            self.since = now;
+        }
+        now.saturating_duration_since(self.since)
+    }
+}
+
+/// Runs the domain from the log until it ends, diverges, stalls, or reaches the limit.
 pub fn run(
     xen: &Xen,
     plan: &Plan,
     built: &Built,
-    until: Option<u64>,
+    limits: Limits,
     signals: &Signals,
     output: Output,
 ) -> Result<Ending, Error> {
+    let until = limits.until;
+    // While it is held `status` says that the replay is being fed.
+    let _lock = lock::acquire(Path::new(LOCK_DIR), built.uuid, built.domid, &built.name)?;
     let domain = xen.domain(built.domid);
     let ring = domain.ring()?;
     let channels = EventChannels::open().map_err(|e| Error::io("open /dev/xen/evtchn", e))?;
@@ -129,10 +166,26 @@ pub fn run(
         "sync points",
         plan.summary.sync.min(until.unwrap_or(u64::MAX)),
     );
-    let (outcome, status) = watch(&domain, &ring, &mut feeder, &channels, signals, |sync| {
+    let mut progress = Progress {
+        sync: 0,
+        since: begin,
+    };
+    let watched = watch(&domain, &ring, &mut feeder, &channels, signals, |status| {
+        let sync = status.raw.sync;
         bar.set_position(sync);
-    })?;
+        // Before the first record its memory is digested. One that xl has paused is not to be blamed.
+        let could_run = matches!(status.state, State::Running | State::Waiting)
+            && status.raw.bytes > 0
+            && !is_paused(xen, built.domid);
+        let still = progress.look(sync, could_run, Instant::now());
+        bar.set_message(match still.as_secs() {
+            0..SHOWN_STILL_S => String::new(),
+            seconds => format!(", no sync point for {seconds} s"),
+        });
+        limits.patience.is_none_or(|patience| still < patience)
+    });
     bar.finish_and_clear();
+    let (outcome, status) = watched?;
     // The domain keeps nothing of ours when it is left for inspection.
     let _ = domain.bind(None);
     let _ = channels.unbind(port);
@@ -143,13 +196,19 @@ pub fn run(
     })
 }
 
+/// Whether somebody has paused the domain from outside.
+fn is_paused(xen: &Xen, domid: u16) -> bool {
+    xen.domains()
+        .is_ok_and(|all| all.iter().any(|info| info.domid == domid && info.paused))
+}
+
 fn watch(
     domain: &Domain<'_>,
     ring: &Ring,
     feeder: &mut Feeder<impl std::io::Read + std::io::Seek>,
     channels: &EventChannels,
     signals: &Signals,
-    show: impl Fn(u64),
+    mut may_go_on: impl FnMut(&Status) -> bool,
 ) -> Result<(Outcome, Status), Error> {
     let mut looks_at_end = 0;
     loop {
@@ -159,7 +218,7 @@ fn watch(
         let status = domain.status()?.ok_or_else(|| Error::NotLogged {
             name: domain.domid().to_string(),
         })?;
-        show(status.raw.sync);
+        let goes_on = may_go_on(&status);
         match status.state {
             State::Ended | State::Released => return Ok((Outcome::Equal, status)),
             State::Until => return Ok((Outcome::Until, status)),
@@ -171,6 +230,9 @@ fn watch(
         if looks_at_end > LOOKS_AT_END {
             return Ok((Outcome::LogUsedUp, status));
         }
+        if !goes_on {
+            return Ok((Outcome::Stalled, status));
+        }
         poll::wait(&[signals.as_fd(), channels.as_fd()], LOOK_INTERVAL)
             .map_err(|e| Error::io("wait for events", e))?;
         if signals.raised() {
@@ -179,5 +241,25 @@ fn watch(
         channels
             .take_pending()
             .map_err(|e| Error::io("read /dev/xen/evtchn", e))?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_guest_that_could_run_stands_still() {
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let mut progress = Progress {
+            sync: 0,
+            since: begin,
+        };
+        assert_eq!(progress.look(7, true, at(5)), Duration::ZERO);
+        assert_eq!(progress.look(7, true, at(15)), Duration::from_secs(10));
+        assert_eq!(progress.look(7, false, at(25)), Duration::ZERO);
+        assert_eq!(progress.look(7, true, at(30)), Duration::from_secs(5));
+        assert_eq!(progress.look(8, true, at(31)), Duration::ZERO);
     }
 }

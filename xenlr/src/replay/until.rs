@@ -58,21 +58,22 @@ pub fn resolve(until: Until, file: &Path) -> Result<u64, Error> {
     };
     let mut reader = logfile::open(file)?;
     let (mut first, mut found) = (None, None);
-    let summary = logfile::scan(&mut reader, |item, _, guest_ns| {
+    let whole = logfile::scan_while(&mut reader, |item, _, guest_ns| {
         if let Some(now) = guest_ns {
             let start = *first.get_or_insert(now);
             if now - start >= ns {
-                found = Some(item.sync);
+                found = Some(item.reached());
             }
         }
         found.is_none()
     })?;
-    found.ok_or_else(|| {
-        Error::Usage(format!(
+    match (found, whole) {
+        (Some(sync), _) => Ok(sync),
+        (None, whole) => Err(Error::Usage(format!(
             "the log ends after {} of the guest's time, before the time that --until names",
-            crate::output::duration(summary.guest_ns)
-        ))
-    })
+            crate::output::duration(whole.map_or(0, |summary| summary.guest_ns))
+        ))),
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use crate::cli::Daemon;
+use serde_json::json;
+
+use crate::cli::{Daemon, log_dir};
 use crate::error::{Error, Exit};
 use crate::output::Output;
 use crate::poll;
@@ -17,8 +19,8 @@ use crate::signals::Signals;
 use crate::xen::{EventChannels, Xen};
 use crate::xenstore::Xenstore;
 
-/// Seconds after which records are written when nothing else is said.
-const DEFAULT_INTERVAL_S: u64 = 30;
+/// Where one cannot see which domains there are, how long until the next look.
+const BLIND_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs until a signal comes.
 pub fn run(args: &Daemon, output: Output) -> Result<Exit, Error> {
@@ -26,16 +28,20 @@ pub fn run(args: &Daemon, output: Output) -> Result<Exit, Error> {
     let xen = Xen::open()?;
     xen.require_xenlr()?;
     let channels = EventChannels::open().map_err(|e| Error::io("open /dev/xen/evtchn", e))?;
+    let dir = args.dir.clone().unwrap_or_else(log_dir);
     let writing = Writing {
-        target: Target::Directory(args.dir.clone()),
+        target: Target::Directory(dir.clone()),
         max_image_bytes: args.writing.max_image << 20,
-        interval: Duration::from_secs(args.writing.interval.unwrap_or(DEFAULT_INTERVAL_S)),
+        interval: Duration::from_secs(args.interval),
     };
-    output.note(&format!(
-        "writing logs to {}, at the latest every {} s",
-        args.dir.display(),
-        writing.interval.as_secs()
-    ));
+    output.event(
+        &json!({ "event": "started", "dir": dir, "interval_s": args.interval }),
+        &format!(
+            "writing logs to {}, at the latest every {} s",
+            dir.display(),
+            args.interval
+        ),
+    );
     let mut fleet = Fleet::new(&xen, &channels, writing, output);
     let mut store = Store::default();
     fleet.scan(store.get())?;
@@ -59,25 +65,64 @@ fn serve(
     signals: &Signals,
     output: Output,
 ) -> Result<(), Error> {
-    let mut last_scan = Instant::now();
+    let mut scans = Scans::new(Instant::now());
     while !signals.raised() {
         let mut fds = vec![signals.as_fd(), channels.as_fd()];
         fds.extend(store.connection.as_ref().map(AsFd::as_fd));
-        let interval = fleet.patience(store.connection.is_some());
+        let interval = scans.interval(fleet.patience(store.connection.is_some()));
         poll::wait(&fds, interval).map_err(|e| Error::io("wait for events", e))?;
         let ports = channels
             .take_pending()
             .map_err(|e| Error::io("read /dev/xen/evtchn", e))?;
         fleet.notified(&ports);
-        if store.changed() || last_scan.elapsed() >= interval {
-            last_scan = Instant::now();
-            // Xen answered at the start; a later failure is passing, or the next one tells.
-            if let Err(e) = fleet.scan(store.get()) {
-                output.warn(&e.to_string());
+        let has_changed = store.changed();
+        if scans.is_due(has_changed, interval, Instant::now()) {
+            // Xen answered at the start; a later failure is passing.
+            let failure = fleet.scan(store.get()).err().map(|e| e.to_string());
+            if let Some(text) = scans.done(failure, Instant::now()) {
+                output.warn(&text);
             }
         }
     }
     Ok(())
+}
+
+/// When one looks which domains there are. A look that fails leaves undone what made it due, so that
+/// the next one would be due at once.
+struct Scans {
+    last: Instant,
+    /// Why the last one failed.
+    failure: Option<String>,
+}
+
+impl Scans {
+    fn new(now: Instant) -> Self {
+        Self {
+            last: now,
+            failure: None,
+        }
+    }
+
+    /// How long to wait, where `patience` is how long there is nothing to do.
+    fn interval(&self, patience: Duration) -> Duration {
+        match self.failure {
+            Some(_) => patience.max(BLIND_INTERVAL),
+            None => patience,
+        }
+    }
+
+    fn is_due(&self, has_changed: bool, interval: Duration, now: Instant) -> bool {
+        let has_waited = now.saturating_duration_since(self.last) >= interval;
+        has_waited || (has_changed && self.failure.is_none())
+    }
+
+    /// Notes the outcome of one. What is to be said of it: the same failure is said once.
+    fn done(&mut self, failure: Option<String>, now: Instant) -> Option<String> {
+        self.last = now;
+        let said = failure.clone().filter(|_| failure != self.failure);
+        self.failure = failure;
+        said
+    }
 }
 
 /// The connection to xenstored, made again when it breaks.
@@ -112,4 +157,27 @@ fn watching() -> Option<Xenstore> {
     store.watch("@introduceDomain").ok()?;
     store.watch("@releaseDomain").ok()?;
     Some(store)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_look_at_the_domains_is_said_once_and_does_not_spin() {
+        let begin = Instant::now();
+        let at = |ms| begin + Duration::from_millis(ms);
+        let mut scans = Scans::new(begin);
+        assert_eq!(scans.interval(Duration::ZERO), Duration::ZERO);
+        assert_eq!(scans.done(Some("no".into()), at(0)).as_deref(), Some("no"));
+        // A ring is due, and stays so.
+        let interval = scans.interval(Duration::ZERO);
+        assert_eq!(interval, BLIND_INTERVAL);
+        assert!(!scans.is_due(true, interval, at(999)));
+        assert!(scans.is_due(false, interval, at(1000)));
+        assert_eq!(scans.done(Some("no".into()), at(1000)), None);
+        assert_eq!(scans.done(None, at(2000)), None);
+        assert_eq!(scans.interval(Duration::ZERO), Duration::ZERO);
+        assert!(scans.is_due(true, BLIND_INTERVAL, at(2001)));
+    }
 }

@@ -16,13 +16,16 @@ use crate::show;
 pub fn run(args: &Diff, output: Output) -> Result<Exit, Error> {
     let mut first = logfile::open(&args.first)?;
     let mut second = logfile::open(&args.second)?;
-    let mut records: u64 = 0;
+    let (mut records, mut sync): (u64, u64) = (0, 0);
     loop {
         let a = first.next_item()?;
         let b = second.next_item()?;
         match (&a, &b) {
             (None, None) => break,
-            _ if a == b => records += 1,
+            (Some(item), Some(other)) if item == other => {
+                records += 1;
+                sync = item.reached();
+            }
             _ => {
                 report(args, output, records, a.as_ref(), b.as_ref())?;
                 return Ok(Exit::Diverged);
@@ -32,11 +35,8 @@ pub fn run(args: &Diff, output: Output) -> Result<Exit, Error> {
     whole(&first)?;
     whole(&second)?;
     output.result(
-        &json!({ "equal": true, "records": records, "sync": first.last_sync() }),
-        &format!(
-            "no difference in {records} records, {} sync points",
-            first.last_sync()
-        ),
+        &json!({ "equal": true, "records": records, "sync": sync }),
+        &format!("no difference in {records} records, {sync} sync points"),
     )?;
     Ok(Exit::Ok)
 }
@@ -59,12 +59,12 @@ fn report(
     a: Option<&Item<'_>>,
     b: Option<&Item<'_>>,
 ) -> Result<(), Error> {
-    let sync = [a, b].iter().flatten().map(|item| item.sync).min();
+    let sync = [a, b].iter().flatten().map(|item| item.reached()).min();
     let line = |item: Option<&Item<'_>>| match item {
         None => "the log has ended".to_owned(),
         Some(item) => format!(
             "sync {} {} {}{}",
-            item.sync,
+            item.reached(),
             item.record.kind_name(),
             show::text(&item.record),
             if item.record.is_commit() {

@@ -10,14 +10,17 @@ use crate::show;
 
 /// Lists records, one a line. A damaged log is listed as far as it is whole.
 pub fn run(args: &Dump, output: Output) -> Result<Exit, Error> {
-    let mut reader = logfile::open(&args.file)?;
+    let file = args.log.file(output)?;
+    let mut reader = logfile::open(&file)?;
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let mut written = Ok(());
-    let summary = logfile::scan(&mut reader, |item, _, guest_ns| {
-        if item.sync > args.to {
+    let summary = logfile::scan_while(&mut reader, |item, _, guest_ns| {
+        let sync = item.reached();
+        if sync > args.to {
             return false;
         }
-        if item.sync < args.from {
+        let is_wanted = args.kinds.is_empty() || args.kinds.contains(&item.record.kind());
+        if sync < args.from || !is_wanted {
             return true;
         }
         written = if output.json {
@@ -27,7 +30,7 @@ pub fn run(args: &Dump, output: Output) -> Result<Exit, Error> {
             writeln!(
                 out,
                 "{:>12} {:>16} {:<11} {}",
-                item.reached(),
+                sync,
                 time,
                 item.record.kind_name(),
                 show::text(&item.record)
@@ -35,18 +38,15 @@ pub fn run(args: &Dump, output: Output) -> Result<Exit, Error> {
         };
         written.is_ok()
     })?;
-    let stopped = written.is_err();
     stdout_result(written.and_then(|()| out.flush()))?;
-    if stopped {
+    // Of a log that was not read to its end nothing can be said.
+    let Some(summary) = summary else {
         return Ok(Exit::Ok);
+    };
+    if let Some(text) = logfile::trouble(&summary.integrity) {
+        output.warn(&format!("{}: {text}", file.display()));
     }
-    match logfile::trouble(&summary.integrity) {
-        Some(text) => {
-            output.warn(&format!("{}: {text}", args.file.display()));
-            Ok(damage_exit(&summary.integrity))
-        }
-        None => Ok(Exit::Ok),
-    }
+    Ok(damage_exit(&summary.integrity))
 }
 
 /// A file that is only unfinished is listed with success; one that lost something is not.

@@ -1,14 +1,14 @@
 //! `xenlr info`: what a log holds.
 
 use log_format::Kind;
-use log_format::file::Header;
+use log_format::file::{Closing, Header};
 use serde_json::{Map, Value as Json, json};
 
 use crate::cli::Info;
 use crate::error::{Error, Exit};
 use crate::logfile::{self, Summary};
 use crate::output::{Output, bytes, duration, pairs, table};
-use crate::show::{end_text, time_policy};
+use crate::show::{date, end_text, time_policy};
 
 use super::dump::damage_exit;
 
@@ -28,14 +28,14 @@ fn of(counts: &Counts, kind: Kind) -> Count {
 
 /// Reads the whole log and summarises it.
 pub fn run(args: &Info, output: Output) -> Result<Exit, Error> {
-    let mut reader = logfile::open(&args.file)?;
+    let file = args.log.file(output)?;
+    let mut reader = logfile::open(&file)?;
     let header = reader.header().clone();
     let mut counts = [Count::default(); 256];
     let summary = logfile::scan(&mut reader, |item, length, _| {
         let count = &mut counts[usize::from(item.record.kind().number())];
         count.records += 1;
         count.wire_bytes += length as u64;
-        true
     })?;
     let mut text = pairs(&rows(&header, &summary));
     if args.by_kind {
@@ -44,7 +44,7 @@ pub fn run(args: &Info, output: Output) -> Result<Exit, Error> {
     }
     output.result(&to_json(&header, &summary, &counts), &text)?;
     if let Some(trouble) = logfile::trouble(&summary.integrity) {
-        output.warn(&format!("{}: {trouble}", args.file.display()));
+        output.warn(&format!("{}: {trouble}", file.display()));
     }
     Ok(damage_exit(&summary.integrity))
 }
@@ -79,9 +79,11 @@ fn rows(header: &Header, summary: &Summary) -> Vec<(&'static str, String)> {
             format!("{}, Xen {}", header.host, header.xen_version),
         ),
         (
-            "state",
-            logfile::integrity_name(&summary.integrity).to_owned(),
+            "build id",
+            header.xen_build_id.clone().unwrap_or("none".to_owned()),
         ),
+        ("started", date(header.started_unix_ns)),
+        ("state", logfile::state_text(summary)),
         (
             "duration",
             format!("{} of the guest's time", duration(summary.guest_ns)),
@@ -121,9 +123,16 @@ fn rows(header: &Header, summary: &Summary) -> Vec<(&'static str, String)> {
             (None, false) => format!("not pinned (APIC id {})", header.apic_id),
         },
     ));
+    if let Some(model) = header.extra.get("cpu_model").and_then(Json::as_str) {
+        rows.push(("CPU model", model.to_owned()));
+    }
     rows.push((
         "end",
-        summary.end.as_ref().map_or("none".to_owned(), end_text),
+        match (&summary.end, summary.closing) {
+            (Some(end), _) => end_text(end),
+            (None, Some(closing)) => format!("none ({})", closing.name()),
+            (None, None) => "none".to_owned(),
+        },
     ));
     rows
 }
@@ -157,6 +166,7 @@ fn to_json(header: &Header, summary: &Summary, counts: &Counts) -> Json {
     json!({
         "header": serde_json::to_value(header).unwrap_or(Json::Null),
         "state": logfile::integrity_name(&summary.integrity),
+        "closing": summary.closing.map(Closing::name),
         "trouble": logfile::trouble(&summary.integrity),
         "duration_ns": summary.guest_ns,
         "sync": summary.sync,

@@ -1,5 +1,8 @@
 //! `xenlr replay`: runs a recorded guest again.
 
+use std::path::Path;
+use std::time::Duration;
+
 use serde_json::{Value as Json, json};
 
 use super::status::{diverged_json, divergence_name, expected_and_actual};
@@ -10,9 +13,10 @@ use crate::output::{Output, duration};
 use crate::replay::build::{self, Built};
 use crate::replay::console::Console;
 use crate::replay::plan::{self, Plan};
-use crate::replay::run::{self, Ending, Outcome};
-use crate::replay::{record, until};
-use crate::show::address;
+use crate::replay::record::{self, OwnLog};
+use crate::replay::run::{self, Ending, Limits, Outcome};
+use crate::replay::until;
+use crate::show::{address, failure_text};
 use crate::signals::Signals;
 use crate::symbols::Symbols;
 use crate::xen::Xen;
@@ -20,15 +24,17 @@ use crate::xen::Xen;
 /// Replays, and does with the domain what was asked for.
 pub fn run(args: &Replay, output: Output) -> Result<Exit, Error> {
     let until = args.until.as_deref().map(until::parse).transpose()?;
+    let file = args.replaying.log.file(output)?;
     let until = until
-        .map(|until| until::resolve(until, &args.replaying.file))
+        .map(|until| until::resolve(until, &file))
         .transpose()?;
     let then = args.then.unwrap_or(Then::Pause);
-    replay(&args.replaying, until, then, output)
+    replay(&file, &args.replaying, until, then, output)
 }
 
 /// A replay from beginning to end. Also what `verify` does.
 pub fn replay(
+    file: &Path,
     args: &Replaying,
     until: Option<u64>,
     then: Then,
@@ -37,53 +43,135 @@ pub fn replay(
     let signals = Signals::install().map_err(|e| Error::io("take over signals", e))?;
     let xen = Xen::open()?;
     xen.require_xenlr()?;
-    let plan = plan::make(&xen, args, output)?;
-    let built = build::build(&xen, &plan)?;
-    run::check(&xen, &plan, &built)?;
+    if let Some(path) = &args.record {
+        record::check_free(path)?;
+    }
+    let plan = plan::make(&xen, file, args, output)?;
+    let built = build(&xen, &plan, &signals)?;
+    let own_log = args
+        .record
+        .as_deref()
+        .map(|path| OwnLog::create(path, &plan, &built))
+        .transpose()?;
     let console = args
         .console
         .then(|| Console::open(built.domid, output.json))
         .transpose()?;
-    let ending = run::run(&xen, &plan, &built, until, &signals, output)?;
-    drop(console);
-    if let Some(path) = &args.record {
-        record::write(path, &plan, &ending, built.domid, &built.name)?;
-    }
-    let (domid, name) = (built.domid, built.name.clone());
-    settle(&xen, built, then, &ending, output)?;
-    let symbols = Symbols::of_kernel(&plan.kernel);
-    let left = match then {
-        Then::Pause => format!("; domain \"{name}\" (number {domid}) is paused"),
-        Then::Live => format!("; domain \"{name}\" (number {domid}) goes on"),
-        Then::Destroy => String::new(),
+    let limits = Limits {
+        until,
+        patience: (args.patience > 0).then(|| Duration::from_secs(args.patience)),
     };
-    output.result(
-        &to_json(&plan, &ending, &symbols, domid, then),
-        &(to_text(&plan, &ending, &symbols) + &left),
-    )?;
-    Ok(exit(&plan, &ending))
+    let ending = run::run(&xen, &plan, &built, limits, &signals, output)?;
+    drop(console);
+    // The verdict comes first: what fails from here on must not hide it.
+    let written = own_log.map_or(Ok(()), |log| log.write(&plan, &ending));
+    let (left, settled) = settle(&xen, built, then, &ending, output);
+    let symbols = Symbols::of_kernel(&plan.kernel);
+    let said = output.result(
+        &to_json(&plan, &ending, &symbols, &left),
+        &(to_text(&plan, &ending, &symbols, limits) + &left.text()),
+    );
+    let verdict = exit(&plan, &ending);
+    match written.and(settled).and(said) {
+        Err(e) if verdict != Exit::Ok => {
+            output.error(&e.to_string(), verdict);
+            Ok(verdict)
+        }
+        other => other.map(|()| verdict),
+    }
 }
 
-/// What becomes of the domain.
+/// Whether the log can be replayed here, by everything but running it.
+pub fn check_only(file: &Path, args: &Replaying, output: Output) -> Result<Exit, Error> {
+    let signals = Signals::install().map_err(|e| Error::io("take over signals", e))?;
+    let xen = Xen::open()?;
+    xen.require_xenlr()?;
+    let plan = plan::make(&xen, file, args, output)?;
+    build(&xen, &plan, &signals)?.destroy()?;
+    output.result(
+        &json!({
+            "result": "fits",
+            "file": plan.file,
+            "log": integrity_name(&plan.summary.integrity),
+            "log_sync": plan.summary.sync,
+        }),
+        &format!("{}: it can be replayed here", plan.file.display()),
+    )?;
+    Ok(Exit::Ok)
+}
+
+/// The domain, paused before its first instruction, with all that the log needs.
+fn build(xen: &Xen, plan: &Plan, signals: &Signals) -> Result<Built, Error> {
+    let built = build::build(xen, plan)?;
+    run::check(xen, plan, &built)?;
+    if signals.raised() {
+        return Err(Error::Interrupted);
+    }
+    Ok(built)
+}
+
+/// What has become of the domain.
+struct Left {
+    domid: u16,
+    name: String,
+    /// `None`: it is gone.
+    then: Option<Then>,
+}
+
+impl Left {
+    fn text(&self) -> String {
+        let Self { domid, name, .. } = self;
+        match self.then {
+            Some(Then::Pause) => format!("; domain \"{name}\" (number {domid}) is paused"),
+            Some(Then::Live) => format!("; domain \"{name}\" (number {domid}) goes on"),
+            Some(Then::Destroy) => {
+                format!("; domain \"{name}\" (number {domid}) could not be destroyed")
+            }
+            None => String::new(),
+        }
+    }
+}
+
+/// Does with the domain what was asked for, as far as that can be, and says what became of it.
 fn settle(
     xen: &Xen,
     mut built: Built,
     then: Then,
     ending: &Ending,
     output: Output,
-) -> Result<(), Error> {
-    match then {
-        Then::Destroy => return built.destroy(),
-        Then::Pause => {}
-        // What follows would not fit the log's next records, before its end.
-        Then::Live if ending.outcome != Outcome::Equal => output.warn(&format!(
-            "a guest goes on live only from the end of its log: domain \"{}\" is paused",
-            built.name
-        )),
-        Then::Live => xen.domain(built.domid).release()?,
+) -> (Left, Result<(), Error>) {
+    let mut left = Left {
+        domid: built.domid,
+        name: built.name.clone(),
+        then: Some(Then::Pause),
+    };
+    if then == Then::Destroy {
+        let destroyed = built.destroy();
+        left.then = destroyed.is_err().then_some(Then::Destroy);
+        return (left, destroyed);
     }
     built.keep();
-    Ok(())
+    let domain = xen.domain(built.domid);
+    let settled = match ending.outcome {
+        Outcome::Equal if then == Then::Live => {
+            let released = domain.release();
+            if released.is_ok() {
+                left.then = Some(Then::Live);
+            }
+            released
+        }
+        // Nothing else stops a guest that comes to no sync point.
+        Outcome::Stalled => domain.pause(),
+        _ => Ok(()),
+    };
+    // What follows would not fit the log's next records, before its end.
+    if then == Then::Live && ending.outcome != Outcome::Equal {
+        output.warn(&format!(
+            "a guest goes on live only from the end of its log: domain \"{}\" is paused",
+            built.name
+        ));
+    }
+    (left, settled)
 }
 
 fn exit(plan: &Plan, ending: &Ending) -> Exit {
@@ -94,10 +182,11 @@ fn exit(plan: &Plan, ending: &Ending) -> Exit {
         // A whole log that Xen wants more of is a divergence: the guest goes on behind its end.
         Outcome::LogUsedUp if plan.summary.end.is_some() => Exit::Diverged,
         Outcome::LogUsedUp => Exit::Incomplete,
+        Outcome::Stalled => Exit::Stalled,
     }
 }
 
-fn to_text(plan: &Plan, ending: &Ending, symbols: &Symbols) -> String {
+fn to_text(plan: &Plan, ending: &Ending, symbols: &Symbols, limits: Limits) -> String {
     let raw = &ending.status.raw;
     let took = duration(u64::try_from(ending.took.as_nanos()).unwrap_or(u64::MAX));
     match ending.outcome {
@@ -117,8 +206,17 @@ fn to_text(plan: &Plan, ending: &Ending, symbols: &Symbols) -> String {
             )
         }
         Outcome::Failed => format!(
-            "Xen cannot use the log: error {} at sync {}, after {} bytes",
-            raw.error, raw.sync, raw.bytes
+            "Xen cannot use the log at sync {}, after {} bytes: {}",
+            raw.sync,
+            raw.bytes,
+            failure_text(ending.status.mode, raw.error)
+        ),
+        Outcome::Stalled => format!(
+            "no sync point for {} s: the guest runs and does not leave to Xen behind sync {} of {}; if it \
+             computes for longer, give --patience",
+            limits.patience.unwrap_or_default().as_secs(),
+            raw.sync,
+            plan.summary.sync
         ),
         Outcome::LogUsedUp => format!(
             "the log has no more records at sync {} and {}; up to there the guest did what it did \
@@ -132,7 +230,7 @@ fn to_text(plan: &Plan, ending: &Ending, symbols: &Symbols) -> String {
     }
 }
 
-fn to_json(plan: &Plan, ending: &Ending, symbols: &Symbols, domid: u16, then: Then) -> Json {
+fn to_json(plan: &Plan, ending: &Ending, symbols: &Symbols, left: &Left) -> Json {
     let raw = &ending.status.raw;
     let mut diverged = Json::Null;
     if ending.outcome == Outcome::Diverged {
@@ -145,13 +243,20 @@ fn to_json(plan: &Plan, ending: &Ending, symbols: &Symbols, domid: u16, then: Th
         "result": ending.outcome.name(),
         "file": plan.file,
         "log": integrity_name(&plan.summary.integrity),
-        "sync": raw.sync,
+        "sync": ending.status.sync_points(),
         "records": raw.records,
         "bytes": raw.bytes,
         "log_sync": plan.summary.sync,
         "seconds": ending.took.as_secs_f64(),
-        "domid": (then != Then::Destroy).then_some(domid),
+        "domid": left.then.map(|_| left.domid),
+        "domain": match left.then {
+            Some(Then::Pause) => "paused",
+            Some(Then::Live) => "live",
+            Some(Then::Destroy) => "not destroyed",
+            None => "destroyed",
+        },
         "error": raw.error,
+        "failure": (raw.error != 0).then(|| failure_text(ending.status.mode, raw.error)),
         "end": (ending.outcome == Outcome::Equal).then(|| json!({
             "sync": raw.end_sync,
             "rip": address(raw.end_rip),

@@ -1,5 +1,7 @@
 //! `xenlr status`: how recordings and replays stand.
 
+use std::path::Path;
+
 use log_format::Kind;
 use log_format::control::{Divergence, Mode, State};
 use serde_json::{Value as Json, json};
@@ -7,8 +9,9 @@ use serde_json::{Value as Json, json};
 use crate::cli::StatusArgs;
 use crate::domains::{self, NamedDomain};
 use crate::error::{Error, Exit};
+use crate::lock::{self, LOCK_DIR};
 use crate::output::{Output, bytes, duration, pairs, table};
-use crate::show::{address, time_policy};
+use crate::show::{address, failure_text, time_policy};
 use crate::xen::{Status, Xen};
 use crate::xenstore::Xenstore;
 
@@ -24,19 +27,20 @@ pub fn run(args: &StatusArgs, output: Output) -> Result<Exit, Error> {
             .ok_or(Error::NotLogged {
                 name: named.name.clone(),
             })?;
-        output.result(&to_json(&named, &status), &pairs(&rows(&named, &status)))?;
+        let seen = Seen::look(&xen, named, status);
+        output.result(&to_json(&seen), &pairs(&rows(&seen)))?;
         return Ok(Exit::Ok);
     }
     let mut logged = Vec::new();
     for named in domains::list(&xen, Xenstore::connect().ok().as_mut())? {
         match xen.domain(named.info.domid).status() {
-            Ok(Some(status)) => logged.push((named, status)),
+            Ok(Some(status)) => logged.push(Seen::look(&xen, named, status)),
             // A domain that comes or goes is no reason to fail.
             Ok(None) | Err(Error::NoDomain { .. } | Error::NotReady { .. }) => {}
             Err(e) => return Err(e),
         }
     }
-    let all: Vec<Json> = logged.iter().map(|(n, s)| to_json(n, s)).collect();
+    let all: Vec<Json> = logged.iter().map(to_json).collect();
     let text = if logged.is_empty() {
         "no domain is logged".to_owned()
     } else {
@@ -46,7 +50,32 @@ pub fn run(args: &StatusArgs, output: Output) -> Result<Exit, Error> {
     Ok(Exit::Ok)
 }
 
-fn all_text(logged: &[(NamedDomain, Status)]) -> String {
+/// A logged domain, and what dom0 sees of it for itself.
+struct Seen {
+    named: NamedDomain,
+    status: Status,
+    /// A process reads (or feeds) the ring.
+    has_reader: bool,
+    ring_used: u64,
+}
+
+impl Seen {
+    fn look(xen: &Xen, named: NamedDomain, status: Status) -> Self {
+        let held = lock::is_held(Path::new(LOCK_DIR), named.info.uuid, named.info.domid);
+        Self {
+            has_reader: status.is_bound() && held != Some(false),
+            // The ring of a domain that is being destroyed cannot be had any more.
+            ring_used: xen
+                .domain(named.info.domid)
+                .ring_used()
+                .unwrap_or(status.raw.ring_used),
+            named,
+            status,
+        }
+    }
+}
+
+fn all_text(logged: &[Seen]) -> String {
     let heading = [
         "NAME",
         "ID",
@@ -60,17 +89,18 @@ fn all_text(logged: &[(NamedDomain, Status)]) -> String {
         "PAUSED",
     ];
     let mut table = table(&heading, &[1, 4, 5, 6, 7, 8, 9]);
-    for (named, status) in logged {
+    for seen in logged {
+        let Seen { named, status, .. } = seen;
         let raw = &status.raw;
         table.add_row([
             named.name.clone(),
             named.info.domid.to_string(),
             mode_name(status.mode).to_owned(),
-            shown_state(status).to_owned(),
-            raw.sync.to_string(),
+            shown_state(seen).to_owned(),
+            status.sync_points().to_string(),
             raw.records.to_string(),
             bytes(raw.bytes),
-            format!("{} %", percent(raw.ring_used, raw.ring_size)),
+            format!("{} %", percent(seen.ring_used, raw.ring_size)),
             duration(raw.max_delay_ns),
             duration(raw.paused_ns),
         ]);
@@ -78,7 +108,8 @@ fn all_text(logged: &[(NamedDomain, Status)]) -> String {
     table.trim_fmt()
 }
 
-fn rows(named: &NamedDomain, status: &Status) -> Vec<(&'static str, String)> {
+fn rows(seen: &Seen) -> Vec<(&'static str, String)> {
+    let Seen { named, status, .. } = seen;
     let raw = &status.raw;
     let mut rows = vec![
         (
@@ -86,8 +117,8 @@ fn rows(named: &NamedDomain, status: &Status) -> Vec<(&'static str, String)> {
             format!("{} (number {})", named.name, named.info.domid),
         ),
         ("mode", mode_name(status.mode).to_owned()),
-        ("state", shown_state(status).to_owned()),
-        ("sync points", raw.sync.to_string()),
+        ("state", shown_state(seen).to_owned()),
+        ("sync points", status.sync_points().to_string()),
         ("records", raw.records.to_string()),
         ("bytes", bytes(raw.bytes)),
         ("events", raw.events.to_string()),
@@ -95,10 +126,10 @@ fn rows(named: &NamedDomain, status: &Status) -> Vec<(&'static str, String)> {
             "ring",
             format!(
                 "{} of {} ({} %), {}",
-                bytes(raw.ring_used),
+                bytes(seen.ring_used),
                 bytes(raw.ring_size),
-                percent(raw.ring_used, raw.ring_size),
-                if status.has_reader() {
+                percent(seen.ring_used, raw.ring_size),
+                if seen.has_reader {
                     "a reader is there"
                 } else {
                     "no reader"
@@ -141,6 +172,9 @@ fn rows(named: &NamedDomain, status: &Status) -> Vec<(&'static str, String)> {
             ),
         ),
     ];
+    if status.raw.error != 0 {
+        rows.push(("failed", failure_text(status.mode, status.raw.error)));
+    }
     if status.state == State::Diverged {
         let (expected, actual) = expected_and_actual(status);
         rows.push((
@@ -156,7 +190,8 @@ fn rows(named: &NamedDomain, status: &Status) -> Vec<(&'static str, String)> {
     rows
 }
 
-fn to_json(named: &NamedDomain, status: &Status) -> Json {
+fn to_json(seen: &Seen) -> Json {
+    let Seen { named, status, .. } = seen;
     let raw = &status.raw;
     let diverged = (status.state == State::Diverged).then(|| diverged_json(status));
     json!({
@@ -165,13 +200,13 @@ fn to_json(named: &NamedDomain, status: &Status) -> Json {
         "uuid": named.info.uuid.to_string(),
         "mode": mode_name(status.mode),
         "state": state_name(status.state),
-        "sync": raw.sync,
+        "sync": status.sync_points(),
         "records": raw.records,
         "bytes": raw.bytes,
         "events": raw.events,
         "ring_size": raw.ring_size,
-        "ring_used": raw.ring_used,
-        "reader": status.has_reader(),
+        "ring_used": seen.ring_used,
+        "reader": seen.has_reader,
         "on_full": if status.stops_when_full() { "stop" } else { "pause" },
         "max_delay_ns": raw.max_delay_ns,
         "paused_ns": raw.paused_ns,
@@ -185,6 +220,7 @@ fn to_json(named: &NamedDomain, status: &Status) -> Json {
         "tsc_khz": raw.tsc_khz,
         "time_bound_us": raw.time_bound_us,
         "error": raw.error,
+        "failure": (raw.error != 0).then(|| failure_text(status.mode, raw.error)),
         "end": status.is_final().then(|| json!({
             "sync": raw.end_sync,
             "reason": raw.end_reason,
@@ -226,9 +262,10 @@ pub fn mode_name(mode: Mode) -> &'static str {
 }
 
 /// The word for the state, and what a recording waits for.
-fn shown_state(status: &Status) -> &'static str {
+fn shown_state(seen: &Seen) -> &'static str {
+    let status = &seen.status;
     match (status.mode, status.state) {
-        (Mode::Record, State::Waiting) if status.raw.bytes == 0 && !status.has_reader() => {
+        (Mode::Record, State::Waiting) if status.raw.bytes == 0 && !seen.has_reader => {
             "no reader yet"
         }
         (Mode::Record, State::Waiting) => "ring full",

@@ -10,11 +10,42 @@ use crate::cli::Stop;
 use crate::domains;
 use crate::error::{Error, Exit};
 use crate::output::Output;
-use crate::show::address;
+use crate::show::{address, failure_text};
 use crate::xen::{Status, Xen};
 
 /// How often the state is looked at while waiting.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What the guest does once its log has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guest {
+    IsPaused,
+    GoesOn,
+    HasShutDown,
+    HasCrashed,
+}
+
+impl Guest {
+    fn name(self) -> &'static str {
+        match self {
+            Self::IsPaused => "paused",
+            Self::GoesOn => "running",
+            Self::HasShutDown => "shutdown",
+            Self::HasCrashed => "crashed",
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::IsPaused => {
+                "is paused: end it with xl destroy, or let it go on with xenlr stop --release"
+            }
+            Self::GoesOn => "goes on without a log",
+            Self::HasShutDown => "has shut down: end it with xl destroy",
+            Self::HasCrashed => "has crashed: end it with xl destroy",
+        }
+    }
+}
 
 /// Stops and waits until the end record is written.
 pub fn run(args: &Stop, output: Output) -> Result<Exit, Error> {
@@ -50,33 +81,35 @@ pub fn run(args: &Stop, output: Output) -> Result<Exit, Error> {
     };
     if end.state == State::Failed {
         return Err(Error::Refused(format!(
-            "the log of domain \"{name}\" has ended with error {}, not with an end record",
-            end.raw.error
+            "the log of domain \"{name}\" has no end record: {}",
+            failure_text(end.mode, end.raw.error)
         )));
     }
-    if args.release && end.state == State::Ended {
-        domain.release()?;
-    }
-    let reason = u8::try_from(end.raw.end_reason)
-        .ok()
-        .and_then(EndReason::from_number)
-        .map_or("unknown", EndReason::name);
+    // A guest that has shut down has nothing to go on with.
+    let guest = match (end.state, end.end_reason()) {
+        (State::Released, _) => Guest::GoesOn,
+        (_, Some(EndReason::Shutdown)) => Guest::HasShutDown,
+        (_, Some(EndReason::Crash)) => Guest::HasCrashed,
+        _ if args.release => {
+            domain.release()?;
+            Guest::GoesOn
+        }
+        _ => Guest::IsPaused,
+    };
+    let reason = end.end_reason().map_or("unknown", EndReason::name);
     output.result(
         &json!({
             "domain": name,
             "sync": end.raw.end_sync,
             "reason": reason,
             "rip": address(end.raw.end_rip),
-            "released": args.release,
+            "released": guest == Guest::GoesOn,
+            "guest": guest.name(),
         }),
         &format!(
             "the log of \"{name}\" ends at sync {} ({reason}); the guest {}",
             end.raw.end_sync,
-            if args.release {
-                "goes on without a log"
-            } else {
-                "is paused: end it with xl destroy, or let it go on with xenlr stop --release"
-            }
+            guest.text()
         ),
     )?;
     Ok(Exit::Ok)

@@ -1,6 +1,6 @@
 //! `xenlr verify`: replays a log to its end and says whether everything was equal.
 
-use super::replay::replay;
+use super::replay::{check_only, replay};
 use crate::cli::{Then, Verify};
 use crate::error::{Error, Exit};
 use crate::output::Output;
@@ -13,5 +13,9 @@ pub fn run(args: &Verify, output: Output) -> Result<Exit, Error> {
     } else {
         Then::Destroy
     };
-    replay(&args.replaying, None, then, output)
+    let file = args.replaying.log.file(output)?;
+    if args.check_only {
+        return check_only(&file, &args.replaying, output);
+    }
+    replay(&file, &args.replaying, None, then, output)
 }

@@ -26,6 +26,11 @@ pub const XENLR_OP_KICK: u32 = 3;
 pub const XENLR_OP_UNTIL: u32 = 4;
 pub const XENLR_OP_RELEASE: u32 = 5;
 
+/// Bits of `xenlr_status.flags`.
+pub const FLAG_ON_FULL_STOP: u32 = 1 << 0;
+pub const FLAG_CPUID_FAULTS: u32 = 1 << 1;
+pub const FLAG_BOUND: u32 = 1 << 2;
+
 pub const SYSCTL_PHYSINFO: u32 = 3;
 pub const SYSCTL_GETDOMAININFOLIST: u32 = 6;
 

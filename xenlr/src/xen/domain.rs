@@ -2,6 +2,7 @@
 
 use std::{fmt, io};
 
+use log_format::EndReason;
 use log_format::control::{Divergence, Mode, State};
 
 use super::abi::{self, GetDomainInfo, XenlrStatus};
@@ -70,17 +71,31 @@ pub struct Status {
 impl Status {
     /// `on_full=stop` was asked for.
     pub fn stops_when_full(&self) -> bool {
-        self.raw.flags & 1 != 0
+        self.raw.flags & abi::FLAG_ON_FULL_STOP != 0
     }
 
     /// CPUID faults for the guest, so that it may run on any CPU.
     pub fn cpuid_faults(&self) -> bool {
-        self.raw.flags & 2 != 0
+        self.raw.flags & abi::FLAG_CPUID_FAULTS != 0
     }
 
-    /// An event channel is bound: somebody reads the ring.
-    pub fn has_reader(&self) -> bool {
-        self.raw.flags & 4 != 0
+    /// An event channel is bound. A reader that was killed leaves it so: Xen is not told.
+    pub fn is_bound(&self) -> bool {
+        self.raw.flags & abi::FLAG_BOUND != 0
+    }
+
+    /// The sync points that the guest has reached. On its way out of the log's end Xen may count one
+    /// more, which is not in the log.
+    pub fn sync_points(&self) -> u64 {
+        match self.state {
+            State::Ended => self.raw.end_sync,
+            _ => self.raw.sync,
+        }
+    }
+
+    /// Why the log has ended, if it has an end.
+    pub fn end_reason(&self) -> Option<EndReason> {
+        EndReason::from_number(u8::try_from(self.raw.end_reason).ok()?)
     }
 
     /// The log will grow no more (recording), or the replay will not go on by itself.
@@ -180,6 +195,11 @@ impl<'x> Domain<'x> {
     /// Takes one pause back.
     pub fn unpause(&self) -> Result<(), Error> {
         self.plain("unpause", abi::DOMCTL_UNPAUSEDOMAIN)
+    }
+
+    /// Bytes in the ring now. What Xen's status says of it is as old as Xen's last look at our index.
+    pub fn ring_used(&self) -> Result<u64, Error> {
+        Ring::used(&self.xen.privcmd, self.domid).map_err(|e| self.failed("look at the ring of", e))
     }
 
     /// Maps the ring.

@@ -71,7 +71,10 @@ impl Xen {
     }
 
     /// One domctl; Xen's answer is returned with the control structure as Xen left it.
-    fn domctl(&self, cmd: u32, domain: u16, u: DomctlUnion) -> io::Result<Domctl> {
+    ///
+    /// # Safety
+    /// Addresses in `u` are as [`Privcmd::hypercall`] wants them.
+    unsafe fn domctl(&self, cmd: u32, domain: u16, u: DomctlUnion) -> io::Result<Domctl> {
         let mut buffer = self.buffer.borrow_mut();
         buffer.put(
             0,
@@ -84,13 +87,14 @@ impl Xen {
             },
         );
         let arg = [buffer.address(0), 0, 0, 0, 0];
-        self.privcmd.hypercall(abi::HYPERVISOR_DOMCTL, arg)?;
+        // SAFETY: the structure is in the buffer, and by the contract so is what it points to.
+        unsafe { self.privcmd.hypercall(abi::HYPERVISOR_DOMCTL, arg) }?;
         Ok(buffer.get(0))
     }
 
     fn plain_domctl(&self, cmd: u32, domain: u16) -> io::Result<()> {
-        self.domctl(cmd, domain, DomctlUnion { pad: [0; 16] })
-            .map(drop)
+        // SAFETY: no address.
+        unsafe { self.domctl(cmd, domain, DomctlUnion { pad: [0; 16] }) }.map(drop)
     }
 
     fn xenlr_op(&self, domain: u16, cmd: u32, port: u32, sync: u64) -> io::Result<XenlrStatus> {
@@ -106,7 +110,8 @@ impl Xen {
             sync,
             status,
         };
-        self.domctl(abi::DOMCTL_XENLR_OP, domain, u)?;
+        // SAFETY: the status has its place in the buffer.
+        unsafe { self.domctl(abi::DOMCTL_XENLR_OP, domain, u) }?;
         Ok(self.buffer.borrow().get(SECOND))
     }
 
@@ -132,8 +137,8 @@ impl Xen {
                 },
             );
             let arg = [buffer.address(0), 0, 0, 0, 0];
-            self.privcmd
-                .hypercall(abi::HYPERVISOR_SYSCTL, arg)
+            // SAFETY: the structure is in the buffer, and so is the list, for as many entries as fit.
+            unsafe { self.privcmd.hypercall(abi::HYPERVISOR_SYSCTL, arg) }
                 .map_err(|source| Error::hypercall("list the domains", source))?;
             let answer: Sysctl = buffer.get(0);
             // SAFETY: every bit pattern is a value of this member.
@@ -161,8 +166,8 @@ impl Xen {
             },
         );
         let arg = [buffer.address(0), 0, 0, 0, 0];
-        self.privcmd
-            .hypercall(abi::HYPERVISOR_SYSCTL, arg)
+        // SAFETY: the structure is in the buffer, and holds no address.
+        unsafe { self.privcmd.hypercall(abi::HYPERVISOR_SYSCTL, arg) }
             .map_err(|source| Error::hypercall("ask Xen what it can do", source))?;
         let answer: Sysctl = buffer.get(0);
         // SAFETY: every bit pattern is a value of this member.
@@ -182,11 +187,16 @@ impl Xen {
         Domain::new(self, domid)
     }
 
-    fn version_text<const N: usize>(&self, what: u64) -> io::Result<String> {
+    /// One text of Xen's.
+    ///
+    /// # Safety
+    /// Xen writes at most `N` bytes for `what`.
+    unsafe fn version_text<const N: usize>(&self, what: u64) -> io::Result<String> {
         let mut buffer = self.buffer.borrow_mut();
         buffer.put(0, [0u8; N]);
         let arg = [what, buffer.address(0), 0, 0, 0];
-        self.privcmd.hypercall(abi::HYPERVISOR_XEN_VERSION, arg)?;
+        // SAFETY: the place is in the buffer, and large enough by the contract.
+        unsafe { self.privcmd.hypercall(abi::HYPERVISOR_XEN_VERSION, arg) }?;
         let text: [u8; N] = buffer.get(0);
         let end = text.iter().position(|&b| b == 0).unwrap_or(N);
         Ok(String::from_utf8_lossy(&text[..end]).into_owned())
@@ -198,7 +208,8 @@ impl Xen {
         buffer.put(0, LENGTH as u32);
         buffer.put(4, [0u8; LENGTH]);
         let arg = [abi::XENVER_BUILD_ID, buffer.address(0), 0, 0, 0];
-        let length = self.privcmd.hypercall(abi::HYPERVISOR_XEN_VERSION, arg)?;
+        // SAFETY: the place is in the buffer, and says how much room it has.
+        let length = unsafe { self.privcmd.hypercall(abi::HYPERVISOR_XEN_VERSION, arg) }?;
         let bytes: [u8; LENGTH] = buffer.get(4);
         let length = usize::try_from(length).unwrap_or(0).min(LENGTH);
         Ok(bytes[..length].iter().map(|b| format!("{b:02x}")).collect())
@@ -207,23 +218,19 @@ impl Xen {
     /// Version, build id and changeset of the running Xen.
     pub fn version(&self) -> Result<Version, Error> {
         let failed = |source| Error::hypercall("ask Xen for its version", source);
-        let number = self
-            .privcmd
-            .hypercall(
-                abi::HYPERVISOR_XEN_VERSION,
-                [abi::XENVER_VERSION, 0, 0, 0, 0],
-            )
-            .map_err(failed)?;
-        let extra = self
-            .version_text::<16>(abi::XENVER_EXTRAVERSION)
-            .map_err(failed)?;
+        let arg = [abi::XENVER_VERSION, 0, 0, 0, 0];
+        // SAFETY: no address.
+        let number = unsafe { self.privcmd.hypercall(abi::HYPERVISOR_XEN_VERSION, arg) };
+        let number = number.map_err(failed)?;
+        // SAFETY: `xen_extraversion_t` has 16 bytes.
+        let extra = unsafe { self.version_text::<16>(abi::XENVER_EXTRAVERSION) }.map_err(failed)?;
+        // SAFETY: `xen_changeset_info_t` has 64 bytes.
+        let changeset = unsafe { self.version_text::<64>(abi::XENVER_CHANGESET) };
         Ok(Version {
             version: format!("{}.{}{extra}", number >> 16, number & 0xffff),
             // Both may be hidden or missing in a given build, which is not an error.
             build_id: self.build_id().unwrap_or_default(),
-            changeset: self
-                .version_text::<64>(abi::XENVER_CHANGESET)
-                .unwrap_or_default(),
+            changeset: changeset.unwrap_or_default(),
         })
     }
 }

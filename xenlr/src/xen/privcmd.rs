@@ -85,7 +85,7 @@ pub(super) fn call<T: Argument>(
 /// The structure must be `repr(C)`, and the driver may follow only those addresses in it which
 /// lie in a live [`Buffer`] or [`Mapping`].
 pub(super) unsafe trait Argument {}
-// SAFETY: hypercall arguments only ever come from `Privcmd::hypercall`.
+// SAFETY: hypercall arguments only ever come from `Privcmd::hypercall`, whose callers vouch for them.
 unsafe impl Argument for PrivcmdHypercall {}
 // SAFETY: filled in by `Privcmd::map_resource` alone.
 unsafe impl Argument for PrivcmdMmapResource {}
@@ -208,8 +208,13 @@ impl Privcmd {
         self.file.as_fd()
     }
 
-    /// One hypercall; addresses in `arg` must come from [`Buffer::address`], or be no addresses.
-    pub(super) fn hypercall(&self, op: u64, arg: [u64; 5]) -> io::Result<i32> {
+    /// One hypercall.
+    ///
+    /// # Safety
+    /// Xen writes to this process' memory where it is told to: what `op` takes for addresses, in
+    /// `arg` and in what those point to, comes from [`Buffer::address`] with room behind it for
+    /// what Xen writes, or cannot be mapped in this process.
+    pub(super) unsafe fn hypercall(&self, op: u64, arg: [u64; 5]) -> io::Result<i32> {
         call(self.fd(), b'P', 0, &mut PrivcmdHypercall { op, arg })
     }
 

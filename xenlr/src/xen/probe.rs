@@ -91,7 +91,9 @@ impl Xen {
             sync: op.sync,
             status: address(self, op.status, size_of::<XenlrStatus>()),
         };
-        self.domctl(abi::DOMCTL_XENLR_OP, op.domain, u).map(drop)
+        // SAFETY: `address` gives places in the buffer with room enough, and such as cannot be mapped;
+        // the operation has no other address.
+        unsafe { self.domctl(abi::DOMCTL_XENLR_OP, op.domain, u) }.map(drop)
     }
 
     /// Makes the call; the frames' numbers are dropped. Xen's own result, which is no error when
@@ -116,7 +118,8 @@ impl Xen {
         let command =
             abi::XENMEM_ACQUIRE_RESOURCE | u64::from(call.start_extent) << MEMOP_EXTENT_SHIFT;
         let arg = [command, buffer.address(0), 0, 0, 0];
-        self.privcmd.hypercall(abi::HYPERVISOR_MEMORY_OP, arg)
+        // SAFETY: as for `probe_op`.
+        unsafe { self.privcmd.hypercall(abi::HYPERVISOR_MEMORY_OP, arg) }
     }
 
     /// Maps these frames of a ring, whatever they are.

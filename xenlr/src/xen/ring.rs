@@ -22,13 +22,8 @@ impl Ring {
     /// Maps the ring of a domain and checks what its header says against what was mapped.
     pub(super) fn map(privcmd: &Privcmd, domain: u16) -> io::Result<Self> {
         let frames = privcmd.resource_frames(domain, RESOURCE_XENLR_RING)?;
-        let data_pages = frames.saturating_sub(1);
-        let bounds = u64::from(MIN_DATA_PAGES)..=u64::from(MAX_DATA_PAGES);
-        if !bounds.contains(&data_pages) || !data_pages.is_power_of_two() {
-            return Err(bad(&format!("it has {frames} pages")));
-        }
+        let size_bytes = data_bytes(frames)?;
         let mapping = privcmd.map_resource(domain, RESOURCE_XENLR_RING, frames)?;
-        let size_bytes = data_pages * PAGE_BYTES as u64;
         let ring = Self {
             mapping,
             size_bytes,
@@ -50,6 +45,19 @@ impl Ring {
             )));
         }
         Ok(ring)
+    }
+
+    /// Bytes in the ring of a domain, of which only the page with the indices is mapped.
+    pub(super) fn used(privcmd: &Privcmd, domain: u16) -> io::Result<u64> {
+        let frames = privcmd.resource_frames(domain, RESOURCE_XENLR_RING)?;
+        let size_bytes = data_bytes(frames)?;
+        let head = Self {
+            mapping: privcmd.map_resource(domain, RESOURCE_XENLR_RING, 1)?,
+            size_bytes: 0,
+        };
+        let used = head.prod().checked_sub(head.cons());
+        used.filter(|used| *used <= size_bytes)
+            .ok_or_else(|| bad("its indices cannot be"))
     }
 
     fn header_u32(&self, offset: usize) -> u32 {
@@ -75,6 +83,17 @@ impl Ring {
                 words,
             )
         }
+    }
+}
+
+/// Size of the data area of a ring with so many pages.
+fn data_bytes(frames: u64) -> io::Result<u64> {
+    let pages = frames.saturating_sub(1);
+    let bounds = u64::from(MIN_DATA_PAGES)..=u64::from(MAX_DATA_PAGES);
+    if bounds.contains(&pages) && pages.is_power_of_two() {
+        Ok(pages * PAGE_BYTES as u64)
+    } else {
+        Err(bad(&format!("it has {frames} pages")))
     }
 }
 
