@@ -100,3 +100,41 @@ fn get_step(tag: u8, input: &mut In, expected_step: u32) -> Result<u64, DecodeEr
     }
     Ok(step)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MAX_RECORD_BYTES;
+
+    #[test]
+    fn forms_without_a_place_in_the_tag_have_a_byte_behind_it() {
+        for (step, expected) in [
+            (4, &[0x0f, 200][..]),
+            (2, &[0x3f, 200]),
+            (300, &[0x7f, 200, 0xa6, 2]),
+        ] {
+            let mut buffer = [0; MAX_RECORD_BYTES];
+            let mut out = Out::new(&mut buffer);
+            put(&mut out, 200, step, 4);
+            let used = out.used();
+            assert_eq!(&buffer[..used], expected, "step {step}");
+            for length in 0..2 {
+                let error = get(&mut In::new(&expected[..length]), 4);
+                assert_eq!(error, Err(DecodeError::Incomplete));
+            }
+            // There is no such form yet.
+            let error = get(&mut In::new(expected), 4);
+            assert_eq!(error, Err(DecodeError::Form(200)));
+            assert_eq!(
+                get_step(expected[0], &mut In::new(&expected[2..]), 4),
+                Ok(step)
+            );
+        }
+        for form in [0, Form::Event as u8, EXTENDED] {
+            let error = get(&mut In::new(&[EXTENDED, form]), 4);
+            assert_eq!(error, Err(DecodeError::Overlong), "form {form}");
+        }
+        let error = get(&mut In::new(&[0, 0]), 4);
+        assert_eq!(error, Err(DecodeError::Tag(0)));
+    }
+}

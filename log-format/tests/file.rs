@@ -9,14 +9,14 @@ use std::path::Path;
 
 use common::{Random, encode_all, idle_seconds, one_of_each};
 use log_format::file::{
-    Closing, Header, Image, ImageFile, Integrity, LogError, LogReader, LogWriter,
+    Closing, Header, Image, ImageFile, Integrity, LogError, LogReader, LogWriter, Setting,
 };
 use log_format::{Encoder, Item, Record, Tsc, Value, ValueKind};
 
 fn header() -> Header {
     Header {
         host: "testhost".into(),
-        xl_config: "name=\"x\"\n".into(),
+        config: [("type".to_owned(), Setting::Text("pv".into()))].into(),
         ..Header::default()
     }
 }

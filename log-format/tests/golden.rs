@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use common::{encode_all, idle_seconds, one_of_each};
 use log_format::file::{
-    Closing, Domain, FORMAT_VERSION, Header, Image, ImageFile, LogReader, LogWriter,
+    Closing, Domain, FORMAT_VERSION, Header, Image, ImageFile, LogReader, LogWriter, Setting,
 };
 use log_format::{Encoder, Event, Item, Record, Start, Tsc, Value, Wallclock};
 use serde_json::{Value as Json, json};
@@ -115,7 +115,12 @@ fn write_missing(dir: &Path) {
             domid: 7,
             memory_kib: 32768,
         },
-        xl_config: "type = \"pv\"\nmemory = 32\n".into(),
+        config: [
+            ("type".to_owned(), Setting::Text("pv".into())),
+            ("memory".to_owned(), Setting::Number(32)),
+            ("cpuid".to_owned(), Setting::List(vec!["0x1:ecx=x0".into()])),
+        ]
+        .into(),
         kernel: image(kernel),
         ramdisk: Some(image(ramdisk)),
         started_unix_ns: 1_790_000_000_123_456_789,

@@ -60,6 +60,7 @@ pub fn system_time_ns(page: &TimeInfo, tsc: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use log_format::Event;
 
     fn page() -> TimeInfo {
         TimeInfo {

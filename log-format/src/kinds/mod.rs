@@ -278,3 +278,15 @@ kinds! { 'a;
     /// Value: any other answer that depends on the world outside the guest.
     value Value(Value<'a>) = 10 "value" as value: Value<'static> { Value = 14 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tag::EXTENDED;
+
+    #[test]
+    fn no_form_has_a_number_that_stands_for_others() {
+        assert_eq!(Form::from_number(0), None);
+        assert_eq!(Form::from_number(EXTENDED), None);
+    }
+}
