@@ -14,7 +14,7 @@
 //! * *Wire*: the stream of encoded records that stands in the ring and, in chunks, in the file.
 //!
 //! # The way of a record
-//! 1. The recorder fills in an [`Item`]: sync number, witness, [`Record`].
+//! 1. Xen fills in an [`Item`]: sync number, witness, [`Record`].
 //! 2. [`Encoder::encode`] turns it into at most [`MAX_RECORD_BYTES`] bytes, mostly 1 to 4: what
 //!    the predictor that it shares with the decoder expected is not written.
 //! 3. The bytes go into the ring ([`ring`]), from where dom0 puts them into a file (`file`, with the feature `std`).
@@ -49,10 +49,7 @@ mod varint;
 
 pub use decode::{DecodeError, Decoder};
 pub use encode::Encoder;
-pub use kinds::{
-    End, EndReason, Event, Kind, Line, MAX_RING_BYTES, MAX_VALUE_BYTES, Record, RingIn, Runstate,
-    Start, TimeInfo, Tsc, Value, ValueKind, Wallclock,
-};
+pub use kinds::*;
 pub use record::Item;
 pub use shown::{Digits, Hex};
 
