@@ -3,7 +3,10 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use log_format::{Decoder, Encoder, End, Kind, MAX_RECORD_BYTES, MAX_VALUE_BYTES, Record, RingIn};
+use log_format::{
+    Decoder, Encoder, End, Kind, MAX_RECORD_BYTES, MAX_VALUE_BYTES, Record, RingIn, Start, Value,
+    Wallclock,
+};
 use log_format::{Runstate, TimeInfo, ValueKind};
 
 use crate::abi::{
@@ -296,11 +299,11 @@ impl Own {
         let sum = digest::registers(registers);
         match self.mode {
             Mode::Record => {
-                let start = Record::Start {
+                let start = Record::Start(Start {
                     registers: sum,
                     memory,
                     pages,
-                };
+                });
                 let witness = self.witness(gate, registers);
                 self.append(gate, None, witness, &start);
                 HVLOG_DONE
@@ -356,7 +359,7 @@ impl Own {
                 let bytes = buffer
                     .get(..buffer.len().min(MAX_VALUE_BYTES))
                     .unwrap_or(&[]);
-                self.append(gate, Some(guest), 0, &Record::Value { kind, bytes });
+                self.append(gate, Some(guest), 0, &Record::Value(Value { kind, bytes }));
             }
             Mode::Replay => self.value_replay(gate, kind, buffer),
             Mode::Live | Mode::Dead => {}
@@ -407,10 +410,10 @@ impl From<TimeInfo> for TimeUpdate {
 
 impl From<WallclockUpdate> for Record<'_> {
     fn from(wallclock: WallclockUpdate) -> Self {
-        Self::Wallclock {
+        Self::Wallclock(Wallclock {
             sec: wallclock.sec,
             nsec: wallclock.nsec,
-        }
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Recording: inputs come from the stage and go into the log and the guest.
 
-use log_format::{End, EndReason, Item, Record};
+use log_format::{End, EndReason, Event, Item, Record, Tsc};
 
 use crate::abi::{
     EndState, HVLOG_BLOCKED, HVLOG_DONE, HVLOG_END, HVLOG_ERR_LOG, HVLOG_ERR_RING_INDEX,
@@ -127,7 +127,7 @@ impl Own {
             self.write_word(word, len);
             return;
         }
-        self.append(gate, Some(guest), witness, &Record::Event { port });
+        self.append(gate, Some(guest), witness, &Record::Event(Event { port }));
     }
 
     /// Puts the encoded record into the ring.
@@ -174,7 +174,7 @@ impl Own {
             }
             self.clock.give(live);
         }
-        self.append(gate, Some(guest), 0, &Record::Tsc { value: live });
+        self.append(gate, Some(guest), 0, &Record::Tsc(Tsc { value: live }));
         live
     }
 

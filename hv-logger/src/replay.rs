@@ -1,6 +1,8 @@
 //! Replaying: inputs come from the log; what the guest does must fit it.
 
-use log_format::{DecodeError, Kind, MAX_RECORD_BYTES, Record, ValueKind};
+use log_format::{
+    DecodeError, Event, Kind, MAX_RECORD_BYTES, Record, Start, Tsc, Value, ValueKind, Wallclock,
+};
 
 use crate::abi::{
     Divergence, EndState, HVLOG_BLOCKED, HVLOG_DEAD, HVLOG_DIVERGE_END_MEMORY,
@@ -62,9 +64,9 @@ impl Own {
         // A guest that ends itself does so on its way to the next sync point.
         let at_exit = !item.record.is_commit() || sync != item.sync;
         let content = match item.record {
-            Record::Event { port } => Content::Event(port),
+            Record::Event(Event { port }) => Content::Event(port),
             Record::Time(time) => Content::Time(time.into()),
-            Record::Wallclock { sec, nsec } => {
+            Record::Wallclock(Wallclock { sec, nsec }) => {
                 Content::Wallclock(WallclockUpdate { sec, nsec, pad: 0 })
             }
             Record::Runstate(runstate) => Content::Runstate(runstate.into()),
@@ -76,14 +78,14 @@ impl Own {
                 self.update.set(&ring);
                 Content::Ring(HVLOG_RING_XENSTORE)
             }
-            Record::Start {
+            Record::Start(Start {
                 registers,
                 memory,
                 pages,
-            } => Content::Start(registers, memory, pages),
+            }) => Content::Start(registers, memory, pages),
             Record::End(end) => Content::End(end),
-            Record::Tsc { value } => Content::Tsc(value),
-            Record::Value { kind, bytes } => {
+            Record::Tsc(Tsc { value }) => Content::Tsc(value),
+            Record::Value(Value { kind, bytes }) => {
                 for (to, from) in self.value.iter_mut().zip(bytes) {
                     *to = *from;
                 }

@@ -12,7 +12,7 @@ mod common;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use log_format::{Decoder, Encoder, Item, MAX_RECORD_BYTES, Record};
+use log_format::{Decoder, Encoder, Event, Item, MAX_RECORD_BYTES, Record, Start, Tsc, Wallclock};
 use serde::{Deserialize, Serialize};
 
 /// The items of an idle guest, as serde sees them.
@@ -36,7 +36,7 @@ enum PlainRecord {
 impl From<&Item<'_>> for Plain {
     fn from(item: &Item<'_>) -> Self {
         let record = match item.record {
-            Record::Event { port } => PlainRecord::Event(port),
+            Record::Event(Event { port }) => PlainRecord::Event(port),
             Record::Time(time) => PlainRecord::Time(
                 time.tsc_timestamp,
                 time.system_time,
@@ -44,14 +44,14 @@ impl From<&Item<'_>> for Plain {
                 time.tsc_shift,
                 time.flags,
             ),
-            Record::Wallclock { sec, nsec } => PlainRecord::Wallclock(sec, nsec),
+            Record::Wallclock(Wallclock { sec, nsec }) => PlainRecord::Wallclock(sec, nsec),
             Record::ConsoleIn(ring) => PlainRecord::Console(ring.prod, ring.cons),
-            Record::Start {
+            Record::Start(Start {
                 registers,
                 memory,
                 pages,
-            } => PlainRecord::Start(registers, memory, pages),
-            Record::Tsc { value } => PlainRecord::Tsc(value),
+            }) => PlainRecord::Start(registers, memory, pages),
+            Record::Tsc(Tsc { value }) => PlainRecord::Tsc(value),
             _ => unreachable!("an idle guest has no such record"),
         };
         Self {
@@ -70,15 +70,15 @@ fn put_fixed(item: &Item, out: &mut Vec<u8>) {
         out.extend_from_slice(&data.to_le_bytes());
     };
     match item.record {
-        Record::Event { port } => put(u64::from(port)),
-        Record::Tsc { value } => put(value),
+        Record::Event(Event { port }) => put(u64::from(port)),
+        Record::Tsc(Tsc { value }) => put(value),
         Record::ConsoleIn(ring) => put(u64::from(ring.prod) << 32 | u64::from(ring.cons)),
         Record::Time(time) => {
             put(time.system_time);
             put(time.tsc_timestamp);
             put(u64::from(time.tsc_to_system_mul));
         }
-        Record::Wallclock { sec, .. } => put(sec),
+        Record::Wallclock(Wallclock { sec, .. }) => put(sec),
         _ => put(0),
     }
 }

@@ -14,16 +14,16 @@
 //! * *Wire*: the stream of encoded records that stands in the ring and, in chunks, in the file.
 //!
 //! # The way of a record
-//! 1. The recorder fills in an [`Item`]: sync number, witness, [`Record`].
+//! 1. Xen fills in an [`Item`]: sync number, witness, [`Record`].
 //! 2. [`Encoder::encode`] turns it into at most [`MAX_RECORD_BYTES`] bytes, mostly 1 to 4: what
 //!    the predictor that it shares with the decoder expected is not written.
 //! 3. The bytes go into the ring ([`ring`]), from where dom0 puts them into a file (`file`, with the feature `std`).
 //! 4. [`Decoder::decode`] gives the same items back, for a reader or for replay.
 //!
 //! ```
-//! use log_format::{Decoder, Encoder, Item, MAX_RECORD_BYTES, Record};
+//! use log_format::{Decoder, Encoder, Event, Item, MAX_RECORD_BYTES, Record};
 //!
-//! let item = Item { sync: 17, witness: 0x5a, record: Record::Event { port: 3 } };
+//! let item = Item { sync: 17, witness: 0x5a, record: Record::Event(Event { port: 3 }) };
 //! let mut wire = [0; MAX_RECORD_BYTES];
 //! let length = Encoder::new().encode(&item, &mut wire);
 //! assert_eq!(Decoder::new().decode(&wire[..length]), Ok((length, item)));
@@ -38,23 +38,20 @@ mod decode;
 mod encode;
 #[cfg(feature = "std")]
 pub mod file;
-mod kind;
-mod line;
+mod kinds;
 mod numbered;
 mod predict;
 mod record;
 pub mod ring;
+mod shown;
 mod tag;
 mod varint;
 
 pub use decode::{DecodeError, Decoder};
 pub use encode::Encoder;
-pub use kind::Kind;
-pub use line::Line;
-pub use record::{
-    End, EndReason, Item, MAX_RING_BYTES, MAX_VALUE_BYTES, Record, RingIn, Runstate, TimeInfo,
-    ValueKind,
-};
+pub use kinds::*;
+pub use record::Item;
+pub use shown::{Digits, Hex};
 
 /// No encoded record is longer than this; the recorder reserves it before each record.
 pub const MAX_RECORD_BYTES: usize = 1152;

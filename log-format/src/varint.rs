@@ -145,4 +145,12 @@ impl<'a> In<'a> {
     pub(crate) fn signed(&mut self) -> Result<u64, DecodeError> {
         Ok(unfold(self.varint()?))
     }
+
+    /// A difference that is written only where there is one.
+    pub(crate) fn change(&mut self) -> Result<u64, DecodeError> {
+        match self.signed()? {
+            0 => Err(DecodeError::Overlong),
+            difference => Ok(difference),
+        }
+    }
 }

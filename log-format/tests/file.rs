@@ -9,14 +9,14 @@ use std::path::Path;
 
 use common::{Random, encode_all, idle_seconds, one_of_each};
 use log_format::file::{
-    Closing, Header, Image, ImageFile, Integrity, LogError, LogReader, LogWriter,
+    Closing, Header, Image, ImageFile, Integrity, LogError, LogReader, LogWriter, Setting,
 };
-use log_format::{Encoder, Item, Record, ValueKind};
+use log_format::{Encoder, Item, Record, Tsc, Value, ValueKind};
 
 fn header() -> Header {
     Header {
         host: "testhost".into(),
-        xl_config: "name=\"x\"\n".into(),
+        config: [("type".to_owned(), Setting::Text("pv".into()))].into(),
         ..Header::default()
     }
 }
@@ -276,10 +276,10 @@ fn small_chunks_in_any_form_stand_beside_each_other() {
             .map(|bytes| Item {
                 sync: last + round,
                 witness: 0,
-                record: Record::Value {
+                record: Record::Value(Value {
                     kind: ValueKind::Hypercall,
                     bytes,
-                },
+                }),
             })
             .collect();
         let form = 2 - round as usize % 2;
@@ -287,9 +287,9 @@ fn small_chunks_in_any_form_stand_beside_each_other() {
         let event = Item {
             sync: last + round + 1,
             witness: 0,
-            record: Record::Tsc {
+            record: Record::Tsc(Tsc {
                 value: random.next() >> 32,
-            },
+            }),
         };
         keep(&mut writer, &encode_all(&mut encoder, &[event]), 0);
     }

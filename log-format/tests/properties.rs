@@ -4,8 +4,8 @@ mod common;
 
 use common::encode_all;
 use log_format::{
-    DecodeError, Decoder, Encoder, End, EndReason, Item, MAX_RECORD_BYTES, MAX_RING_BYTES,
-    MAX_VALUE_BYTES, Record, RingIn, Runstate, TimeInfo, ValueKind,
+    DecodeError, Decoder, Encoder, End, EndReason, Event, Item, MAX_RECORD_BYTES, MAX_RING_BYTES,
+    MAX_VALUE_BYTES, Record, RingIn, Runstate, Start, TimeInfo, Tsc, Value, ValueKind, Wallclock,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -56,10 +56,11 @@ fn time() -> impl Strategy<Value = TimeInfo> {
 
 fn commit() -> impl Strategy<Value = Record<'static>> {
     prop_oneof![
-        (0..5u16).prop_map(|port| Record::Event { port }),
-        any::<u16>().prop_map(|port| Record::Event { port }),
+        (0..5u16).prop_map(|port| Record::Event(Event { port })),
+        any::<u16>().prop_map(|port| Record::Event(Event { port })),
         time().prop_map(Record::Time),
-        (number(), 0..1_000_000_000u32).prop_map(|(sec, nsec)| Record::Wallclock { sec, nsec }),
+        (number(), 0..1_000_000_000u32)
+            .prop_map(|(sec, nsec)| Record::Wallclock(Wallclock { sec, nsec })),
         (
             number_u32(),
             number(),
@@ -80,9 +81,9 @@ fn commit() -> impl Strategy<Value = Record<'static>> {
 fn value() -> impl Strategy<Value = Record<'static>> {
     let kind = prop::sample::select(ValueKind::ALL);
     prop_oneof![
-        4 => number().prop_map(|value| Record::Tsc { value }),
+        4 => number().prop_map(|value| Record::Tsc(Tsc { value })),
         1 => (kind, 0..=MAX_VALUE_BYTES)
-            .prop_map(|(kind, length)| Record::Value { kind, bytes: &BYTES[..length] }),
+            .prop_map(|(kind, length)| Record::Value(Value { kind, bytes: &BYTES[..length] })),
     ]
 }
 
@@ -112,10 +113,12 @@ fn end() -> impl Strategy<Value = Record<'static>> {
 
 /// A log with a start, points and perhaps an end.
 fn log() -> impl Strategy<Value = Vec<Item<'static>>> {
-    let start = any::<(u64, u64, u32)>().prop_map(|(registers, memory, pages)| Record::Start {
-        registers,
-        memory,
-        pages,
+    let start = any::<(u64, u64, u32)>().prop_map(|(registers, memory, pages)| {
+        Record::Start(Start {
+            registers,
+            memory,
+            pages,
+        })
     });
     (
         start,

@@ -3,7 +3,10 @@
 mod common;
 
 use common::{encode_all, idle_seconds, one_of_each};
-use log_format::{DecodeError, Decoder, Encoder, EndReason, Item, Kind, MAX_RECORD_BYTES, Record};
+use log_format::{
+    DecodeError, Decoder, Encoder, EndReason, Event, Item, Kind, MAX_RECORD_BYTES, Record, Start,
+    Tsc, Value,
+};
 
 fn assert_comes_back(items: &[Item], wire: &[u8]) {
     let (mut decoder, mut rest) = (Decoder::new(), wire);
@@ -66,12 +69,12 @@ fn items_that_cannot_stand_in_a_log_are_refused() {
     let tsc = |sync, value| Item {
         sync,
         witness: 0,
-        record: Record::Tsc { value },
+        record: Record::Tsc(Tsc { value }),
     };
     let event = |sync, witness| Item {
         sync,
         witness,
-        record: Record::Event { port: 1 },
+        record: Record::Event(Event { port: 1 }),
     };
     let mut encoder = Encoder::new();
     let mut out = [0; MAX_RECORD_BYTES];
@@ -93,11 +96,11 @@ fn items_that_cannot_stand_in_a_log_are_refused() {
         0,
         "a commit after a value"
     );
-    let start = Record::Start {
+    let start = Record::Start(Start {
         registers: 0,
         memory: 0,
         pages: 0,
-    };
+    });
     assert_eq!(
         encoder.encode(
             &Item {
@@ -119,10 +122,10 @@ fn items_that_cannot_stand_in_a_log_are_refused() {
         ),
         0
     );
-    let long = Record::Value {
+    let long = Record::Value(Value {
         kind: log_format::ValueKind::Cpuid,
         bytes: &[0; 257],
-    };
+    });
     assert_eq!(
         encoder.encode(
             &Item {

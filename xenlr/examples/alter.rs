@@ -9,7 +9,9 @@ use std::error::Error;
 use std::path::Path;
 
 use log_format::file::{Closing, Header, Image, LogReader, LogWriter};
-use log_format::{Decoder, Encoder, Item, MAX_RECORD_BYTES, Record, RingIn};
+use log_format::{
+    Decoder, Encoder, Event, Item, MAX_RECORD_BYTES, Record, RingIn, Start, Tsc, Value, Wallclock,
+};
 
 /// Flips a bit of the bytes in a record; a record without bytes has it flipped in `other`.
 fn flip_bytes(bytes: &[u8], bit: u32, other: &mut u32) -> Vec<u8> {
@@ -37,42 +39,42 @@ fn altered<'a>(item: Item<'_>, bit: u32, bytes: &'a mut Vec<u8>) -> Item<'a> {
         }
     };
     let record = match item.record {
-        Record::Event { port } => Record::Event {
+        Record::Event(Event { port }) => Record::Event(Event {
             port: port ^ (1 << (bit % 6)),
-        },
+        }),
         Record::Time(mut time) => {
             time.system_time ^= mask;
             Record::Time(time)
         }
-        Record::Wallclock { sec, nsec } => Record::Wallclock {
+        Record::Wallclock(Wallclock { sec, nsec }) => Record::Wallclock(Wallclock {
             sec: sec ^ mask,
             nsec,
-        },
+        }),
         Record::Runstate(mut runstate) => {
             runstate.time_ns[0] ^= mask;
             Record::Runstate(runstate)
         }
         Record::ConsoleIn(r) => Record::ConsoleIn(ring(r, bytes)),
         Record::XenstoreIn(r) => Record::XenstoreIn(ring(r, bytes)),
-        Record::Start {
+        Record::Start(Start {
             registers,
             memory,
             pages,
-        } => Record::Start {
+        }) => Record::Start(Start {
             registers,
             memory: memory ^ mask,
             pages,
-        },
+        }),
         Record::End(mut end) => {
             end.memory ^= mask;
             Record::End(end)
         }
-        Record::Tsc { value } => Record::Tsc {
+        Record::Tsc(Tsc { value }) => Record::Tsc(Tsc {
             value: value ^ mask,
-        },
-        Record::Value { kind, bytes: old } => {
+        }),
+        Record::Value(Value { kind, bytes: old }) => {
             *bytes = flip_bytes(old, bit, &mut 0);
-            Record::Value { kind, bytes }
+            Record::Value(Value { kind, bytes })
         }
     };
     Item {

@@ -1,6 +1,6 @@
 //! The guest's own time, as far as its log tells.
 
-use log_format::{Item, Record, TimeInfo};
+use log_format::{Item, Record, TimeInfo, Tsc};
 
 /// Follows the records of a log and knows the guest's system time at each.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,7 +19,7 @@ impl Clock {
                 self.page = Some(page);
                 Some(page.system_time)
             }
-            Record::Tsc { value } => self.page.map(|page| system_time_ns(&page, value)),
+            Record::Tsc(Tsc { value }) => self.page.map(|page| system_time_ns(&page, value)),
             _ => None,
         };
         if let Some(ns) = said {
@@ -60,6 +60,7 @@ pub fn system_time_ns(page: &TimeInfo, tsc: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use log_format::Event;
 
     fn page() -> TimeInfo {
         TimeInfo {
@@ -87,13 +88,16 @@ mod tests {
             witness: 0,
             record,
         };
-        assert_eq!(clock.follow(&item(Record::Tsc { value: 9 })), None);
+        assert_eq!(clock.follow(&item(Record::Tsc(Tsc { value: 9 }))), None);
         assert_eq!(clock.follow(&item(Record::Time(page()))), Some(5_000));
         assert_eq!(
-            clock.follow(&item(Record::Tsc { value: 2000 })),
+            clock.follow(&item(Record::Tsc(Tsc { value: 2000 }))),
             Some(6_000)
         );
-        assert_eq!(clock.follow(&item(Record::Event { port: 1 })), Some(6_000));
+        assert_eq!(
+            clock.follow(&item(Record::Event(Event { port: 1 }))),
+            Some(6_000)
+        );
         assert_eq!(clock.elapsed_ns(), 1_000);
     }
 }

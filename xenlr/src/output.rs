@@ -148,12 +148,7 @@ pub fn duration(ns: u64) -> String {
 
 /// Lower-case hexadecimal digits of bytes.
 pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    log_format::Hex(bytes).to_string()
 }
 
 #[cfg(test)]

@@ -1,31 +1,22 @@
 //! The part of a domain's configuration that its replay depends on.
 //!
 //! libxl keeps the configuration that a running domain was really created with as JSON. What
-//! decides the guest's start state is taken from there and written as an xl configuration file
-//! into the log's header. Only the keys in [`KEYS`] are ever written or accepted: a log may come
-//! from another host, and its header must not be able to name a program, a disk or a device that
-//! dom0 would then use.
+//! decides the guest's start state is taken from there into the log's header, and written as an xl
+//! configuration file for its replay. Only the keys in [`KEYS`] are accepted: a log may come from
+//! another host, and its header must not be able to name a program, a disk or a device that dom0
+//! would then use.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use log_format::file::{Header, Setting};
 use serde_json::Value as Json;
 
-/// One value of an xl configuration file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    /// A string.
-    Text(String),
-    /// A number.
-    Number(u64),
-    /// A list of strings.
-    List(Vec<String>),
-}
-
-/// Settings in the order in which they are written.
+/// The settings of a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
-    /// Key and value.
-    pub settings: Vec<(String, Value)>,
+    /// Values by their keys.
+    pub settings: BTreeMap<String, Setting>,
 }
 
 /// The keys that a log's header may hold: what reaches the guest, and nothing of the host.
@@ -60,17 +51,16 @@ pub struct FromJson {
 
 impl Config {
     /// Sets a key, replacing an earlier value.
-    pub fn set(&mut self, key: &str, value: Value) {
-        self.settings.retain(|(k, _)| k != key);
-        self.settings.push((key.to_owned(), value));
+    pub fn set(&mut self, key: &str, value: Setting) {
+        self.settings.insert(key.to_owned(), value);
     }
 
     /// A number that is set.
     pub fn number(&self, key: &str) -> Option<u64> {
-        self.settings.iter().find_map(|(k, v)| match v {
-            Value::Number(n) if k == key => Some(*n),
+        match self.settings.get(key) {
+            Some(Setting::Number(n)) => Some(*n),
             _ => None,
-        })
+        }
     }
 
     /// The text of an xl configuration file.
@@ -78,9 +68,9 @@ impl Config {
         let mut text = String::new();
         for (key, value) in &self.settings {
             let value = match value {
-                Value::Text(s) => quote(key, s)?,
-                Value::Number(n) => n.to_string(),
-                Value::List(all) => {
+                Setting::Text(s) => quote(key, s)?,
+                Setting::Number(n) => n.to_string(),
+                Setting::List(all) => {
                     let quoted: Result<Vec<_>, _> = all.iter().map(|s| quote(key, s)).collect();
                     format!("[ {} ]", quoted?.join(", "))
                 }
@@ -90,8 +80,31 @@ impl Config {
         Ok(text)
     }
 
-    /// Reads what [`Self::to_text`] writes; any other key or form is an error.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// The configuration that a header holds; a key that no log needs is an
+    /// error, and so is what xl cannot be given.
+    pub fn of(header: &Header) -> Result<Self, String> {
+        if header.config.is_empty() {
+            return Self::parse(&header.xl_config);
+        }
+        match header
+            .config
+            .keys()
+            .find(|key| !KEYS.contains(&key.as_str()))
+        {
+            Some(key) => Err(format!(
+                "its configuration sets \"{key}\", which no log needs"
+            )),
+            None => {
+                let settings = header.config.clone();
+                let config = Self { settings };
+                config.to_text().map(|_| config)
+            }
+        }
+    }
+
+    /// Reads what logs before version 3 have: the text that [`Self::to_text`] writes; any other key
+    /// or form is an error.
+    fn parse(text: &str) -> Result<Self, String> {
         let mut config = Self::default();
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
@@ -127,13 +140,13 @@ fn quote(key: &str, text: &str) -> Result<String, String> {
     ))
 }
 
-fn parse_value(text: &str) -> Option<Value> {
+fn parse_value(text: &str) -> Option<Setting> {
     if let Some(inner) = text.strip_prefix('[') {
         let mut rest = inner.trim_start();
         let mut all = Vec::new();
         loop {
             if rest == "]" {
-                return Some(Value::List(all));
+                return Some(Setting::List(all));
             }
             let (item, after) = unquote(rest)?;
             all.push(item);
@@ -146,9 +159,9 @@ fn parse_value(text: &str) -> Option<Value> {
     }
     if text.starts_with('"') {
         let (item, rest) = unquote(text)?;
-        return rest.is_empty().then_some(Value::Text(item));
+        return rest.is_empty().then_some(Setting::Text(item));
     }
-    text.parse().ok().map(Value::Number)
+    text.parse().ok().map(Setting::Number)
 }
 
 /// The string at the start of `text` and what follows it.
@@ -184,16 +197,16 @@ pub fn from_json(text: &str) -> Result<FromJson, String> {
         .pointer("/c_info/type")
         .and_then(Json::as_str)
         .unwrap_or("pv");
-    from.config.set("type", Value::Text(kind.to_owned()));
+    from.config.set("type", Setting::Text(kind.to_owned()));
     let number = |key: &str| build.get(key).and_then(Json::as_u64);
     if let Some(kib) = number("target_memkb").or(number("max_memkb")) {
-        from.config.set("memory", Value::Number(kib / 1024));
+        from.config.set("memory", Setting::Number(kib / 1024));
     }
     if let Some(kib) = number("max_memkb") {
-        from.config.set("maxmem", Value::Number(kib / 1024));
+        from.config.set("maxmem", Setting::Number(kib / 1024));
     }
     from.config
-        .set("vcpus", Value::Number(number("max_vcpus").unwrap_or(1)));
+        .set("vcpus", Setting::Number(number("max_vcpus").unwrap_or(1)));
     for (theirs, ours) in [
         ("event_channels", "max_event_channels"),
         ("max_grant_frames", "max_grant_frames"),
@@ -202,16 +215,16 @@ pub fn from_json(text: &str) -> Result<FromJson, String> {
     ] {
         // The default of the grant limits is written as a negative number or all ones.
         if let Some(n) = number(theirs).filter(|&n| n < u64::from(u32::MAX)) {
-            from.config.set(ours, Value::Number(n));
+            from.config.set(ours, Setting::Number(n));
         }
     }
     if let Some(mode) = build.get("tsc_mode").and_then(Json::as_str) {
-        from.config.set("tsc_mode", Value::Text(mode.to_owned()));
+        from.config.set("tsc_mode", Setting::Text(mode.to_owned()));
     }
     for (pointer, key) in [("/type.pv/e820_host", "e820_host"), ("/vpmu", "vpmu")] {
         match build.pointer(pointer).and_then(Json::as_str) {
-            Some("True") => from.config.set(key, Value::Number(1)),
-            Some("False") => from.config.set(key, Value::Number(0)),
+            Some("True") => from.config.set(key, Setting::Number(1)),
+            Some("False") => from.config.set(key, Setting::Number(0)),
             _ => {}
         }
     }
@@ -223,12 +236,12 @@ pub fn from_json(text: &str) -> Result<FromJson, String> {
             .map(str::to_owned)
     };
     if let Some(cmdline) = text("cmdline") {
-        from.config.set("cmdline", Value::Text(cmdline));
+        from.config.set("cmdline", Setting::Text(cmdline));
     }
     from.kernel = text("kernel");
     from.ramdisk = text("ramdisk");
     if let Some(leaves) = cpuid(build)? {
-        from.config.set("cpuid", Value::List(leaves));
+        from.config.set("cpuid", Setting::List(leaves));
     }
     for device in [
         "disks", "nics", "pcidevs", "vtpms", "p9s", "vkbs", "vfbs", "vsnds",
@@ -326,9 +339,30 @@ mod tests {
     }
 
     #[test]
+    fn a_header_holds_the_settings_or_their_text() {
+        let config = from_json(JSON).unwrap().config;
+        let old = Header {
+            xl_config: config.to_text().unwrap(),
+            ..Header::default()
+        };
+        let mut new = Header {
+            config: config.settings.clone(),
+            ..Header::default()
+        };
+        assert_eq!(Config::of(&old).as_ref(), Ok(&config));
+        assert_eq!(Config::of(&new).as_ref(), Ok(&config));
+        assert_eq!(Config::of(&Header::default()), Ok(Config::default()));
+        let program = Setting::Text("/bin/sh".to_owned());
+        new.config.insert("bootloader".to_owned(), program);
+        assert!(Config::of(&new).unwrap_err().contains("bootloader"));
+        new.config = [("cmdline".to_owned(), Setting::Text("a\nb".to_owned()))].into();
+        assert!(Config::of(&new).unwrap_err().contains("control character"));
+    }
+
+    #[test]
     fn control_characters_are_refused() {
         let mut config = Config::default();
-        config.set("cmdline", Value::Text("a\nbootloader=\"x\"".to_owned()));
+        config.set("cmdline", Setting::Text("a\nbootloader=\"x\"".to_owned()));
         assert!(config.to_text().is_err());
     }
 }

@@ -35,8 +35,8 @@ pub(super) enum Marker {
     Raw = b'R',
     /// Wire bytes, zstd.
     Packed = b'Z',
-    /// Wire bytes, through the model of [`super::model`].
-    Modeled = b'M',
+    /// Wire bytes, coded by [`super::adaptive`].
+    Adaptive = b'M',
     /// The trailer.
     Trailer = b'T',
 }
@@ -48,7 +48,7 @@ impl Marker {
             b'D' => Self::Ramdisk,
             b'R' => Self::Raw,
             b'Z' => Self::Packed,
-            b'M' => Self::Modeled,
+            b'M' => Self::Adaptive,
             b'T' => Self::Trailer,
             _ => return None,
         })

@@ -37,7 +37,11 @@ pub struct Header {
     pub cpuid_faults: bool,
     /// The recorded domain.
     pub domain: Domain,
-    /// The domain's configuration as `xl` keeps it.
+    /// What the domain was configured with, by the names of xl's configuration files.
+    #[serde(default)]
+    pub config: BTreeMap<String, Setting>,
+    /// The same as the text of such a file: logs before version 3 have this instead.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub xl_config: String,
     /// The kernel.
     pub kernel: ImageFile,
@@ -74,6 +78,18 @@ pub struct Domain {
     pub domid: u32,
     /// Its memory in KiB.
     pub memory_kib: u64,
+}
+
+/// The value of a setting in a domain's configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Setting {
+    /// A number.
+    Number(u64),
+    /// A string.
+    Text(String),
+    /// A list of strings.
+    List(Vec<String>),
 }
 
 /// A file that the domain was built from.

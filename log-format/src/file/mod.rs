@@ -21,11 +21,11 @@
 //!
 //! `docs/format.md` describes every byte.
 
+mod adaptive;
 mod error;
 mod frame;
 mod header;
 mod images;
-mod model;
 mod owned;
 mod pack;
 mod range;
@@ -34,7 +34,7 @@ mod scan;
 mod write;
 
 pub use error::LogError;
-pub use header::{Domain, Header, Image, ImageFile};
+pub use header::{Domain, Header, Image, ImageFile, Setting};
 pub use owned::OwnedItem;
 pub use read::{Chunk, Integrity, Items, LogReader};
 pub use write::{LogWriter, Recovery};
@@ -45,13 +45,13 @@ use crate::numbered::numbered;
 pub const MAGIC: [u8; 8] = *b"XENLRLOG";
 
 /// The version of wire codec and file format that this crate writes.
-pub const FORMAT_VERSION: u16 = 2;
+pub const FORMAT_VERSION: u16 = 3;
 
 /// The oldest version that it still reads.
 pub const OLDEST_VERSION: u16 = 1;
 
-/// The first version with modelled chunks.
-const FIRST_MODELED_VERSION: u16 = 2;
+/// The first version with adaptively coded chunks.
+const FIRST_ADAPTIVE_VERSION: u16 = 2;
 
 /// The most wire bytes in one chunk; [`LogWriter::append`] makes several where needed.
 pub const MAX_CHUNK_BYTES: usize = 1 << 20;

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use super::adaptive::{MAX_ADAPTIVE_BYTES, Statistics};
 use super::frame::{self, Marker, Place};
 use super::header::{self, BadHeader};
-use super::model::{MAX_MODELED_BYTES, Model};
 use super::pack::{self, History};
 use super::scan::{Found, Frames, frame_bytes};
 use super::{
-    FIRST_MODELED_VERSION, FORMAT_VERSION, Header, LogError, MAX_CHUNK_BYTES, OwnedItem, Trailer,
+    FIRST_ADAPTIVE_VERSION, FORMAT_VERSION, Header, LogError, MAX_CHUNK_BYTES, OwnedItem, Trailer,
 };
 use crate::{Decoder, Item};
 
@@ -91,7 +91,7 @@ pub struct LogReader<R> {
     /// Behind the loaded chunk.
     decoder: Decoder,
     pub(super) history: History,
-    pub(super) model: Model,
+    pub(super) statistics: Statistics,
     loaded: Loaded,
     trailer: Option<Trailer>,
     pub(super) fault: Option<Integrity>,
@@ -143,7 +143,7 @@ impl<R: Read + Seek> LogReader<R> {
             item_decoder: Decoder::new(),
             decoder: Decoder::new(),
             history: History::default(),
-            model: Model::default(),
+            statistics: Statistics::default(),
             loaded: Loaded::default(),
             trailer: None,
             fault: None,
@@ -281,12 +281,12 @@ impl<R: Read + Seek> LogReader<R> {
             Marker::Raw => self.take_other_chunk(payload.len(), payload),
             Marker::Packed => pack::unpack(self.history.bytes(), &payload)
                 .and_then(|wire| self.take_other_chunk(payload.len(), wire)),
-            Marker::Modeled if self.version < FIRST_MODELED_VERSION => Err(format!(
+            Marker::Adaptive if self.version < FIRST_ADAPTIVE_VERSION => Err(format!(
                 "a chunk of a kind that version {} does not have",
                 self.version
             )),
-            Marker::Modeled => self
-                .model
+            Marker::Adaptive => self
+                .statistics
                 .unpack(self.decoder, &payload)
                 .and_then(|wire| self.take_chunk(payload.len(), wire)),
             Marker::Trailer => return self.take_trailer(&payload).map(|()| false),
@@ -299,12 +299,12 @@ impl<R: Read + Seek> LogReader<R> {
         Ok(true)
     }
 
-    /// A chunk that did not come through the model, which learns from it nevertheless.
+    /// A chunk that was not coded adaptively; the statistics learn from it nevertheless.
     fn take_other_chunk(&mut self, payload_bytes: usize, wire: Vec<u8>) -> Result<(), String> {
         let before = self.decoder;
         self.take_chunk(payload_bytes, wire)?;
-        if self.version >= FIRST_MODELED_VERSION && self.loaded.wire.len() <= MAX_MODELED_BYTES {
-            self.model.learn(before, &self.loaded.wire);
+        if self.version >= FIRST_ADAPTIVE_VERSION && self.loaded.wire.len() <= MAX_ADAPTIVE_BYTES {
+            self.statistics.learn(before, &self.loaded.wire);
         }
         Ok(())
     }

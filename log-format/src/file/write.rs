@@ -5,13 +5,13 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::adaptive::{MAX_ADAPTIVE_BYTES, Statistics};
 use super::frame::{self, Marker, Place};
 use super::header::{self, MAX_HEADER_BYTES};
 use super::images::image_marker;
-use super::model::{MAX_MODELED_BYTES, Model};
 use super::pack::{self, History, MAX_UNPACKED_BYTES};
 use super::{
-    Closing, FIRST_MODELED_VERSION, FORMAT_VERSION, Header, Image, Integrity, LogError, LogReader,
+    Closing, FIRST_ADAPTIVE_VERSION, FORMAT_VERSION, Header, Image, Integrity, LogError, LogReader,
     MAX_CHUNK_BYTES, Trailer,
 };
 use crate::Decoder;
@@ -51,7 +51,7 @@ pub struct LogWriter {
     sync_points: u64,
     decoder: Decoder,
     history: History,
-    model: Model,
+    statistics: Statistics,
     /// A chunk that could not be written.
     unwritten: Option<Chunk>,
     /// A file of an older version is continued as such.
@@ -94,7 +94,7 @@ impl LogWriter {
             sync_points: 0,
             decoder: Decoder::new(),
             history: History::default(),
-            model: Model::default(),
+            statistics: Statistics::default(),
             unwritten: None,
             version: FORMAT_VERSION,
         };
@@ -145,7 +145,7 @@ impl LogWriter {
             decoder: *reader.decoder(),
             history: reader.history,
             version: reader.version,
-            model: reader.model,
+            statistics: reader.statistics,
             unwritten: None,
         };
         let metadata = writer.file.metadata();
@@ -175,7 +175,7 @@ impl LogWriter {
                 rest = behind;
                 self.write_out()?;
             } else {
-                // Other bytes than those that the model has learnt from.
+                // Other bytes than those that were learnt from.
                 *self = Self::reopen(&self.path)?.0;
             }
         }
@@ -313,10 +313,10 @@ impl LogWriter {
             }
             payload.len()
         };
-        if wire.len() <= MAX_MODELED_BYTES && self.version >= FIRST_MODELED_VERSION {
-            consider(Marker::Modeled, self.model.pack(self.decoder, wire));
+        if wire.len() <= MAX_ADAPTIVE_BYTES && self.version >= FIRST_ADAPTIVE_VERSION {
+            consider(Marker::Adaptive, self.statistics.pack(self.decoder, wire));
         }
-        // What the model makes little of may repeat something that is longer ago.
+        // What the statistics make little of may repeat something that is longer ago.
         if consider(Marker::Raw, None) > wire.len() / 2 {
             let packed = pack::pack(pack::CHUNK_LEVEL, self.history.bytes(), wire);
             consider(Marker::Packed, packed);

@@ -2,7 +2,8 @@
 #![allow(dead_code, reason = "each test uses some of it")]
 
 use log_format::{
-    Encoder, End, EndReason, Item, MAX_RECORD_BYTES, Record, RingIn, Runstate, TimeInfo, ValueKind,
+    Encoder, End, EndReason, Event, Item, MAX_RECORD_BYTES, Record, RingIn, Runstate, Start,
+    TimeInfo, Tsc, Value, ValueKind, Wallclock,
 };
 
 /// A small generator of numbers (SplitMix64), so that the same seed gives the same log.
@@ -58,9 +59,9 @@ impl Clock {
     }
 
     pub fn tsc(&self) -> Record<'static> {
-        Record::Tsc {
+        Record::Tsc(Tsc {
             value: self.ticks(self.ns),
-        }
+        })
     }
 
     pub fn page(&self, system_time: u64) -> Record<'static> {
@@ -87,11 +88,11 @@ pub fn idle_seconds(seconds: u64, reads: u64, noise: u64, seed: u64) -> Vec<Item
     let mut items = vec![Item {
         sync: 0,
         witness: 0x5a,
-        record: Record::Start {
+        record: Record::Start(Start {
             registers: random.next(),
             memory: random.next(),
             pages: 8192,
-        },
+        }),
     }];
     items.push(Item {
         sync: 0,
@@ -101,10 +102,10 @@ pub fn idle_seconds(seconds: u64, reads: u64, noise: u64, seed: u64) -> Vec<Item
     items.push(Item {
         sync: 0,
         witness: 0x5a,
-        record: Record::Wallclock {
+        record: Record::Wallclock(Wallclock {
             sec: 1_790_000_000,
             nsec: 17,
-        },
+        }),
     });
     let mut sync = 9;
     let mut printed = 0u32;
@@ -116,7 +117,7 @@ pub fn idle_seconds(seconds: u64, reads: u64, noise: u64, seed: u64) -> Vec<Item
         items.push(Item {
             sync,
             witness,
-            record: Record::Event { port: 3 },
+            record: Record::Event(Event { port: 3 }),
         });
         items.push(Item {
             sync,
@@ -138,7 +139,7 @@ pub fn idle_seconds(seconds: u64, reads: u64, noise: u64, seed: u64) -> Vec<Item
         items.push(Item {
             sync,
             witness,
-            record: Record::Event { port: 2 },
+            record: Record::Event(Event { port: 2 }),
         });
         items.push(Item {
             sync,
@@ -183,19 +184,19 @@ pub fn one_of_each() -> Vec<Item<'static>> {
     vec![
         commit(
             0,
-            Record::Start {
+            Record::Start(Start {
                 registers: 0x1122_3344_5566_7788,
                 memory: 0x99aa_bbcc_ddee_ff00,
                 pages: 8192,
-            },
+            }),
         ),
         commit(0, clock.page(3_900_000_000)),
         commit(
             0,
-            Record::Wallclock {
+            Record::Wallclock(Wallclock {
                 sec: 1_790_000_000,
                 nsec: 999_999_999,
-            },
+            }),
         ),
         commit(
             0,
@@ -206,47 +207,47 @@ pub fn one_of_each() -> Vec<Item<'static>> {
         ),
         value(
             0,
-            Record::Value {
+            Record::Value(Value {
                 kind: ValueKind::Timer,
                 bytes: &[0; 4],
-            },
+            }),
         ),
         value(0, clock.tsc()),
         value(
             1,
-            Record::Tsc {
+            Record::Tsc(Tsc {
                 value: clock.ticks(5_000_000_300),
-            },
+            }),
         ),
         value(
             2,
-            Record::Tsc {
+            Record::Tsc(Tsc {
                 value: clock.ticks(5_000_020_300),
-            },
+            }),
         ),
         value(
             3,
-            Record::Tsc {
+            Record::Tsc(Tsc {
                 value: clock.ticks(5_000_020_301),
-            },
+            }),
         ),
-        commit(9, Record::Event { port: 3 }),
+        commit(9, Record::Event(Event { port: 3 })),
         commit(9, clock.page(4_900_000_000)),
         commit(9, Record::Runstate(runstate)),
         value(
             10,
-            Record::Tsc {
+            Record::Tsc(Tsc {
                 value: clock.ticks(6_000_020_301),
-            },
+            }),
         ),
-        commit(11, Record::Event { port: 2 }),
+        commit(11, Record::Event(Event { port: 2 })),
         commit(11, Record::ConsoleIn(ring)),
         value(
             11,
-            Record::Value {
+            Record::Value(Value {
                 kind: ValueKind::Hypercall,
                 bytes: &[7; 40],
-            },
+            }),
         ),
         commit(
             12,
@@ -266,7 +267,7 @@ pub fn one_of_each() -> Vec<Item<'static>> {
                 ext: [1, 0, 0],
             }),
         ),
-        commit(400, Record::Event { port: 1023 }),
+        commit(400, Record::Event(Event { port: 1023 })),
         commit(
             400,
             Record::Runstate(Runstate {
@@ -285,7 +286,7 @@ pub fn one_of_each() -> Vec<Item<'static>> {
                 flags: 0,
             }),
         ),
-        value(400, Record::Tsc { value: 12 }),
+        value(400, Record::Tsc(Tsc { value: 12 })),
         commit(
             1 << 40,
             Record::End(End {

@@ -202,7 +202,7 @@ mod tests {
     use crate::ringio::fake::FakeRing;
     use crate::xen::{DomainInfo, Uuid};
     use log_format::file::Domain;
-    use log_format::{Encoder, Item, MAX_RECORD_BYTES, Record};
+    use log_format::{Encoder, Item, MAX_RECORD_BYTES, Record, Tsc};
 
     fn domain() -> NamedDomain {
         let info = DomainInfo {
@@ -240,7 +240,7 @@ mod tests {
             let item = Item {
                 sync,
                 witness: 0,
-                record: Record::Tsc { value: sync * 999 },
+                record: Record::Tsc(Tsc { value: sync * 999 }),
             };
             let mut out = [0; MAX_RECORD_BYTES];
             let length = encoder.encode(&item, &mut out);

@@ -93,10 +93,10 @@ pub fn collect(
         .ramdisk
         .as_deref()
         .map(|path| facts.image(Image::Ramdisk, path, max_image_bytes));
-    let xl_config = from.config.to_text().unwrap_or_else(|why| {
+    // What xl cannot be given then is better known now.
+    if let Err(why) = from.config.to_text() {
         facts.warnings.push(why);
-        String::new()
-    });
+    }
     let raw = &status.raw;
     facts.header = Header {
         host: rustix::system::uname()
@@ -120,7 +120,8 @@ pub fn collect(
                 .number("memory")
                 .map_or(domain.info.pages * 4, |mib| mib * 1024),
         },
-        xl_config,
+        config: from.config.settings,
+        xl_config: String::new(),
         kernel,
         ramdisk,
         started_unix_ns: SystemTime::now()

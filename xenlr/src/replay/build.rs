@@ -154,11 +154,11 @@ fn holder(xen: &Xen, plan: &Plan) -> Option<String> {
 /// The configuration of the replayed domain: the recorded one, with what differs at the end,
 /// where it wins.
 fn text(plan: &Plan, dir: &Path) -> Result<String, Error> {
-    use crate::xlcfg::Value;
+    use log_format::file::Setting;
     let mut config = plan.config.clone();
-    let path = |name: &str| Value::Text(dir.join(name).to_string_lossy().into_owned());
-    config.set("name", Value::Text(plan.name.clone()));
-    config.set("uuid", Value::Text(plan.uuid.clone()));
+    let path = |name: &str| Setting::Text(dir.join(name).to_string_lossy().into_owned());
+    config.set("name", Setting::Text(plan.name.clone()));
+    config.set("uuid", Setting::Text(plan.uuid.clone()));
     config.set("kernel", path("kernel"));
     if plan.ramdisk.is_some() {
         config.set("ramdisk", path("ramdisk"));
@@ -170,7 +170,7 @@ fn text(plan: &Plan, dir: &Path) -> Result<String, Error> {
         "on_watchdog",
         "on_soft_reset",
     ] {
-        config.set(event, Value::Text("preserve".to_owned()));
+        config.set(event, Setting::Text("preserve".to_owned()));
     }
     let header = &plan.header;
     let mut xenlr = format!(
@@ -183,7 +183,7 @@ fn text(plan: &Plan, dir: &Path) -> Result<String, Error> {
     if let Some(cpu) = header.cpu {
         xenlr.push_str(&format!(",cpu={cpu}"));
     }
-    config.set("xenlr", Value::Text(xenlr));
+    config.set("xenlr", Setting::Text(xenlr));
     config.to_text().map_err(Error::Usage)
 }
 

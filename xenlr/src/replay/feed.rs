@@ -76,7 +76,7 @@ mod tests {
     use super::*;
     use crate::ringio::fake::FakeRing;
     use log_format::file::{Header, LogWriter};
-    use log_format::{Encoder, Item, MAX_RECORD_BYTES, Record};
+    use log_format::{Encoder, Item, MAX_RECORD_BYTES, Record, Tsc};
 
     #[test]
     fn a_log_larger_than_the_ring_arrives_whole() {
@@ -87,9 +87,9 @@ mod tests {
         let mut all = Vec::new();
         for sync in 1..2000_u64 {
             let mut out = [0; MAX_RECORD_BYTES];
-            let record = Record::Tsc {
+            let record = Record::Tsc(Tsc {
                 value: sync.wrapping_mul(0x9e37_79b9_7f4a_7c15),
-            };
+            });
             let item = Item {
                 sync,
                 witness: 0,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use log_format::file::{Header, Image, Integrity};
+use log_format::file::{Header, Image, Integrity, Setting};
 
 use crate::cli::Replaying;
 use crate::domains::{self, NamedDomain};
@@ -12,7 +12,7 @@ use crate::logfile::{self, Reader, Summary};
 use crate::output::Output;
 use crate::record::facts::{cpu_model, sha256};
 use crate::xen::{Version, Xen};
-use crate::xlcfg::{Config, Value};
+use crate::xlcfg::Config;
 
 /// Everything that a replay needs, checked.
 pub struct Plan {
@@ -46,7 +46,7 @@ pub fn make(xen: &Xen, file: &Path, args: &Replaying, output: Output) -> Result<
         reason,
     };
     Host::of(xen)?.check(&header).map_err(unusable)?;
-    let config = Config::parse(&header.xl_config).map_err(unusable)?;
+    let config = Config::of(&header).map_err(unusable)?;
     if !args.buffer_kb.is_power_of_two() || !(16..=16_384).contains(&args.buffer_kb) {
         return Err(Error::Usage(format!(
             "--buffer-kb {}: give a power of two from 16 to 16384",
@@ -106,7 +106,7 @@ impl Host {
     /// slice of the arena is free shows only when the domain is built.
     pub fn check(&self, header: &Header) -> Result<(), String> {
         check_host(header, &self.xen, &self.cpu)?;
-        check_config(&Config::parse(&header.xl_config)?)
+        check_config(&Config::of(header)?)
     }
 }
 
@@ -151,10 +151,7 @@ fn check_host(header: &Header, xen: &Version, cpu: &str) -> Result<(), String> {
 }
 
 fn check_config(config: &Config) -> Result<(), String> {
-    let is_pv = config
-        .settings
-        .iter()
-        .any(|(key, value)| key == "type" && *value == Value::Text("pv".to_owned()));
+    let is_pv = config.settings.get("type") == Some(&Setting::Text("pv".to_owned()));
     if !is_pv || config.number("memory").is_none() {
         return Err(
             "its header has no configuration of a PV domain: libxl's was not there when the \
@@ -293,7 +290,14 @@ mod tests {
 
     #[test]
     fn only_pv_domains_with_one_vcpu_are_replayed() {
-        let parse = |text: &str| Config::parse(text).unwrap();
+        let parse = |text: &str| {
+            let xl_config = text.to_owned();
+            let header = Header {
+                xl_config,
+                ..header()
+            };
+            Config::of(&header).unwrap()
+        };
         assert!(check_config(&parse("type = \"pv\"\nmemory = 32\nvcpus = 1\n")).is_ok());
         assert!(check_config(&parse("type = \"pv\"\nmemory = 32\nvcpus = 2\n")).is_err());
         assert!(check_config(&parse("type = \"hvm\"\nmemory = 32\n")).is_err());

@@ -66,7 +66,7 @@ fn report(
             "sync {} {} {}{}",
             item.reached(),
             item.record.kind_name(),
-            show::text(&item.record),
+            item.record,
             if item.record.is_commit() {
                 format!(" (witness {:#04x})", item.witness)
             } else {

@@ -33,7 +33,7 @@ pub fn run(args: &Dump, output: Output) -> Result<Exit, Error> {
                 sync,
                 time,
                 item.record.kind_name(),
-                show::text(&item.record)
+                item.record
             )
         };
         written.is_ok()

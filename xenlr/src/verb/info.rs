@@ -1,14 +1,14 @@
 //! `xenlr info`: what a log holds.
 
-use log_format::Kind;
 use log_format::file::{Closing, Header};
+use log_format::{Kind, Record};
 use serde_json::{Map, Value as Json, json};
 
 use crate::cli::Info;
 use crate::error::{Error, Exit};
 use crate::logfile::{self, Summary};
 use crate::output::{Output, bytes, duration, pairs, table};
-use crate::show::{date, end_text, time_policy};
+use crate::show::{date, time_policy};
 
 use super::dump::damage_exit;
 
@@ -129,7 +129,7 @@ fn rows(header: &Header, summary: &Summary) -> Vec<(&'static str, String)> {
     rows.push((
         "end",
         match (&summary.end, summary.closing) {
-            (Some(end), _) => end_text(end),
+            (Some(end), _) => Record::End(*end).to_string(),
             (None, Some(closing)) => format!("none ({})", closing.name()),
             (None, None) => "none".to_owned(),
         },
@@ -177,13 +177,6 @@ fn to_json(header: &Header, summary: &Summary, counts: &Counts) -> Json {
         "chunks": summary.chunks,
         "mb_per_day": megabytes_a_day(summary),
         "by_kind": kinds,
-        "end": summary.end.map(|end| json!({
-            "reason": end.reason.name(),
-            "code": end.code,
-            "rip": crate::show::address(end.rip),
-            "registers": crate::show::address(end.registers),
-            "memory": crate::show::address(end.memory),
-            "pages": end.pages,
-        })),
+        "end": summary.end.map(|end| Record::End(end).json()),
     })
 }

@@ -6,7 +6,7 @@
 //! `gtime_to_gtsc()` in Xen's `arch/x86/time.c`, bit for bit, so that the TSC timestamp of a time
 //! page follows from its system time.
 
-use crate::record::TimeInfo;
+use crate::TimeInfo;
 
 /// `x * mul / 2^32` after a shift of `x` by `shift` to the left (negative: to the right).
 #[derive(Clone, Copy, Debug)]

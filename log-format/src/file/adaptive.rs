@@ -6,18 +6,20 @@
 //! weights follow which counters were right lately, each place in a record for itself: digits that
 //! follow from nothing, such as a witness, cost what they hold and no more.
 //!
-//! All is integer arithmetic, the same everywhere. The model learns from each small chunk, in
+//! All is integer arithmetic, the same everywhere. The statistics learn from each small chunk, in
 //! whatever form that is stored.
 
 use std::sync::LazyLock;
 
 use super::range::{Probability, RangeDecoder, RangeEncoder};
+use crate::kinds::tsc::SHORT_TSC;
+use crate::tag::EXTENDED;
 use crate::varint::{In, Out};
 use crate::{DecodeError, Decoder, MAX_RECORD_BYTES};
 
 /// Chunks of more wire bytes than this are left to zstd, and not learnt from: they come from busy
 /// guests.
-pub(super) const MAX_MODELED_BYTES: usize = 8 << 10;
+pub(super) const MAX_ADAPTIVE_BYTES: usize = 8 << 10;
 
 /// Counters that have an opinion on each bit.
 const OPINIONS: usize = 5;
@@ -33,8 +35,10 @@ const MEMORY: usize = 127;
 const RATE_SHIFT: u32 = 14;
 /// Places in a record that are told apart.
 const PLACES: usize = 12;
-/// Numbers that [`form`] has, and one for the beginning of a record.
-const FORMS: usize = 21;
+/// Numbers that [`form`] has; [`NO_FORM`] is one of them.
+const FORMS: usize = 64;
+/// The number for the beginning of a record.
+const NO_FORM: usize = 20;
 /// A weight of 1.
 const ONE: i64 = 1 << 16;
 
@@ -129,28 +133,43 @@ impl Counter {
 type Group = [Counter; GROUP];
 type Weights = [i64; OPINIONS];
 
-/// The state of the model, the same in writer and reader. Its tables are made for the first chunk.
+/// What was learnt so far, the same in writer and reader. Its tables are made for the first chunk.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Model {
+pub(super) struct Statistics {
     groups: [Vec<Group>; OPINIONS],
     weights: Vec<Weights>,
-    /// First bytes of the last eight records, the last one lowest.
+    /// The classes of the last eight records in a byte each, the last one lowest.
     tags: u64,
     /// The bytes of the last record of each form, as far as there are places.
     last: Vec<[u8; PLACES]>,
 }
 
-/// A record's first byte without the digits of a time.
-const fn tag_class(tag: u8) -> u8 {
-    if tag & 0x80 != 0 { tag & 0xe0 } else { tag }
+/// The number of an extended form, once it is there.
+const fn extended(record: &[u8]) -> Option<u8> {
+    match *record {
+        [tag, number, ..] if tag & (SHORT_TSC | EXTENDED) == EXTENDED => Some(number),
+        _ => None,
+    }
 }
 
-/// Kinds of records, by their first byte.
-const fn form(tag: u8) -> usize {
-    if tag & 0x80 != 0 {
-        16 + (tag >> 5 & 3) as usize
-    } else {
-        (tag & 15) as usize
+/// What a record's beginning says of its kind: the tag without the digits of a time, and the number
+/// of an extended form.
+fn class(record: &[u8]) -> u16 {
+    match (record.first(), extended(record)) {
+        (_, Some(number)) => u16::from(EXTENDED) | u16::from(number) << 8,
+        (Some(&tag), _) if tag & SHORT_TSC != 0 => u16::from(tag & 0xe0),
+        (Some(&tag), _) => tag.into(),
+        (None, _) => 0,
+    }
+}
+
+/// Numbers for the forms of records; those beyond the last one share it.
+fn form(record: &[u8]) -> usize {
+    match (record.first(), extended(record)) {
+        (_, Some(number)) => (usize::from(number) + 5).clamp(NO_FORM + 1, FORMS - 1),
+        (Some(&tag), _) if tag & SHORT_TSC != 0 => 16 + usize::from(tag >> 5 & 3),
+        (Some(&tag), _) => usize::from(tag & EXTENDED),
+        (None, _) => NO_FORM,
     }
 }
 
@@ -205,7 +224,7 @@ fn half(
     begun << 4 | partial as u32 & 15
 }
 
-impl Model {
+impl Statistics {
     fn make_tables(&mut self) {
         if self.weights.is_empty() {
             self.groups
@@ -219,11 +238,9 @@ impl Model {
     fn context(&self, record: &[u8]) -> Context {
         let place = record.len();
         let near = place.min(PLACES - 1);
-        let (tag, class, form) = match record.first() {
-            Some(&tag) => (tag, tag_class(tag), form(tag)),
-            None => (0, 0, FORMS - 1),
-        };
-        let start = mix(u64::from(class), near as u64 + 1);
+        let tag = record.first().copied().unwrap_or(0);
+        let form = form(record);
+        let start = mix(u64::from(class(record)), near as u64 + 1);
         let before = |distance: usize| {
             let at = place.checked_sub(distance);
             u64::from(at.and_then(|at| record.get(at)).copied().unwrap_or(0))
@@ -270,9 +287,10 @@ impl Model {
 
     /// Remembers a whole record.
     fn end_record(&mut self, record: &[u8]) {
-        let Some(&tag) = record.first() else { return };
-        self.tags = self.tags << 8 | u64::from(tag_class(tag));
-        if let Some(last) = self.last.get_mut(form(tag)) {
+        let [tag, number] = class(record).to_le_bytes();
+        let symbol = if number == 0 { tag } else { number };
+        self.tags = self.tags << 8 | u64::from(symbol);
+        if let Some(last) = self.last.get_mut(form(record)) {
             for (to, from) in last.iter_mut().zip(record) {
                 *to = *from;
             }
@@ -327,7 +345,7 @@ impl Model {
         let _ = self.pass(decoder, wire, |_, _| {});
     }
 
-    /// The inverse of [`Self::pack`]. After an error the model is of no more use.
+    /// The inverse of [`Self::pack`]. After an error the statistics are of no more use.
     pub(super) fn unpack(
         &mut self,
         mut decoder: Decoder,
@@ -335,7 +353,7 @@ impl Model {
     ) -> Result<Vec<u8>, String> {
         let mut input = In::new(packed);
         let length = match input.varint() {
-            Ok(length) if length <= MAX_MODELED_BYTES as u64 => length as usize,
+            Ok(length) if length <= MAX_ADAPTIVE_BYTES as u64 => length as usize,
             _ => return Err("its compressed length is not as expected".into()),
         };
         self.make_tables();
