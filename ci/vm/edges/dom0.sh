@@ -1,0 +1,119 @@
+#!/bin/sh
+# In dom0, for edges. usage: dom0.sh [PART…]: these parts, all without one.
+. /rig/lib.sh
+
+edges() { # NAME WORDS [LINE…]
+    name=$1 words=$2
+    shift 2
+    guest "$name" /guests/minios "cmdline=\"edges $words\"" 'memory=16' "$@"
+}
+said() { console "$1" | sed -n "s/^edges: $2//p"; }
+state() { xenlr status "$1" | sed -n 's/^state  *//p'; }
+
+# A ring that is full within a multicall, and nobody who reads it.
+full() {
+    for entries in 20 400; do
+        edges full$entries "values entries=$entries" 'xenlr="record,on_full=stop,buffer_kb=16"' 'on_crash="destroy"'
+        wait_console full$entries '^edges: values done'
+        note "$entries values a multicall: $(state full$entries)"
+    done
+    expect 'its log ended at a sync point' released "$(state full20)"
+    case $(state full400) in
+    failed*) ;;
+    *) fail "a multicall with more values than fit: $(state full400)" ;;
+    esac
+    # Nobody is to wait for a log that has failed.
+    ! xenlr stop full400 >/dev/null 2>&1 || fail "xenlr stop of a failed log succeeds"
+    before=$(xl list full400 | awk 'NR == 2 { print int($6 * 10) }')
+    sleep 3
+    used=$(($(xl list full400 | awk 'NR == 2 { print int($6 * 10) }') - before))
+    note "processor time in 3 s: $used/10 s"
+    [ $used -lt 10 ] || fail "its vCPU does not block any more"
+    shutdown "$(domid full400)" 3 || fail "shutdown: $?"
+    wait_end full400
+    xl destroy full20
+}
+
+# Debug exceptions of a hypercall that is preempted.
+long() {
+    edges plain long
+    edges long long 'xenlr="record"'
+    for name in plain long; do
+        wait_console $name '^edges: steps'
+        console $name | grep '^edges:' | sed "s/^/$name /"
+    done
+    more() { # NAME KIND: how many more there are of a long call than of a short one.
+        said "$1" "$2 " | sed 's/short \([0-9]*\) long \([0-9]*\)/\2 - \1/' | { read -r expression; echo $((expression)); }
+    }
+    [ "$(more plain breakpoints)" -gt 0 ] || fail "control: no hypercall was preempted"
+    expect 'breakpoints beside those of a short call' 0 "$(more long breakpoints)"
+    expect 'steps beside those of a short call' 0 "$(more long steps)"
+    wait_log long
+    verify long "$log"
+}
+
+reconnect() {
+    for name in plain new; do
+        case $name in
+        plain) edges plain reconnect ;;
+        new) edges new reconnect 'xenlr="record"' ;;
+        esac
+        wait_console $name '^edges: waits'
+        home=/local/domain/$(domid $name)
+        introduce "$(domid $name)" "$(xenstore-read "$home/store/ring-ref")" "$(xenstore-read "$home/store/port")" ||
+            fail "introduce: $?"
+        wait_console $name '^edges: name'
+        console $name | grep '^edges: ' >/tmp/$name
+        sed "s/^/$name /" /tmp/$name
+    done
+    # The names of the guests are of different lengths.
+    expect 'name' 'edges: name 5 before, 5 after' "$(tail -n 1 /tmp/plain)"
+    expect 'name' 'edges: name 3 before, 3 after' "$(tail -n 1 /tmp/new)"
+    sed '$d' /tmp/plain >/tmp/plain-rest
+    sed '$d' /tmp/new | diff /tmp/plain-rest - || fail "a logged guest sees another connection"
+    wait_log new
+    verify new "$log"
+}
+
+# Dom0 shuts a domain down twice before it has had a sync point, or while its end is being digested.
+twice() {
+    logged down /guests/minios 'cmdline="watch seconds=4"' 'memory=16' 'on_crash="destroy"'
+    wait_console down '^watch: spin begins'
+    id=$(domid down)
+    shutdown "$id" 3 || fail "shutdown: $?"
+    shutdown "$id" 3 || fail "the second shutdown: $?"
+    wait_log down
+    expect 'how its log ended' stop "$(end_of "$log" reason)"
+    wait_end down
+    verify down "$log"
+}
+
+# An unlogged guest's.
+wallclock() {
+    edges clock wallclock
+    wait_console clock '^edges: version'
+    command wallclock "$(domid clock)" 20000 || fail "wallclock: $?"
+    type_keys clock x
+    wait_console clock '^edges: version' 2
+    versions=$(said clock 'version of the wallclock ')
+    type_keys clock x
+    first=$(echo "$versions" | head -n 1) second=$(echo "$versions" | tail -n 1)
+    note "version of the wallclock $first, then $second"
+    expect 'two for each of 40000 updates' 80000 $((second - first))
+}
+
+# A gap that docs/determinism.md names.
+selectors() {
+    logged gap /guests/minios 'cmdline="edges selectors turns=200000000"' 'memory=16'
+    wait_console gap '^edges: selector'
+    expect 'a null selector after interrupts of the host' '0 after some turns' "$(said gap 'selector ')"
+}
+
+[ $# -gt 0 ] || set -- full long reconnect twice wallclock selectors
+start=start_daemon
+for part; do
+    # The first part is to have no reader.
+    [ "$part" = full ] || { $start; start=true; }
+    $part
+done
+no_faults
