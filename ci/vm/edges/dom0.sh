@@ -102,6 +102,26 @@ wallclock() {
     expect 'two for each of 40000 updates' 80000 $((second - first))
 }
 
+# A toolstack that asks for the vCPU again when there was no memory for its ring.
+vcpus() {
+    free_pages() {
+        xl debug-keys H
+        sleep 1
+        xl dmesg -c | sed -n 's/.*heap\[node=.*-> \([0-9]*\) pages.*/\1/p' | awk '{ sum += $1 } END { print sum }'
+    }
+    guest filler /guests/minios 'cmdline="edges wallclock"' "memory=$(($(xl info free_memory) - 9))"
+    wait_console filler '^edges: version'
+    before=$(free_pages)
+    command vcpus 4096 3 >/tmp/vcpus 2>&1 || fail "vcpus: $? $(cat /tmp/vcpus)"
+    expect 'what was tried' 'failed 3 times' "$(tail -n 1 /tmp/vcpus)"
+    command vcpus 16 3 >/tmp/vcpus 2>&1 || fail "vcpus: $? $(cat /tmp/vcpus)"
+    expect 'control: a small ring' 'failed 0 times' "$(tail -n 1 /tmp/vcpus)"
+    after=$(free_pages)
+    note "$before free pages before, $after after"
+    [ $((before - after)) -lt 8 ] || fail "$((before - after)) pages are lost"
+    xl destroy filler
+}
+
 # A gap that docs/determinism.md names.
 selectors() {
     logged gap /guests/minios 'cmdline="edges selectors turns=200000000"' 'memory=16'
@@ -109,7 +129,7 @@ selectors() {
     expect 'a null selector after interrupts of the host' '0 after some turns' "$(said gap 'selector ')"
 }
 
-[ $# -gt 0 ] || set -- full long reconnect twice wallclock selectors
+[ $# -gt 0 ] || set -- full long reconnect twice wallclock vcpus selectors
 start=start_daemon
 for part; do
     # The first part is to have no reader.
