@@ -5,10 +5,11 @@
 //! `wallclock`: prints the version of the wallclock, and again after each of two keys.
 //! `reconnect`: asks xenstored for a new connection, and goes on when dom0 has introduced the domain anew.
 //! `selectors [turns=N]`: looks for what interrupts of the host do to null selectors, for N turns of a loop.
+//! `segments [turns=N]`: the same for a selector whose descriptor is gone.
 
 use crate::abi::{mmuext, nr, vcpuop, MmuextOp, DOMID_SELF};
-use crate::memory::Page;
-use crate::{clock, cmdline, console, event, hypercall, say, shared, trap, witness, xenstore};
+use crate::memory::{Page, PTE_RO};
+use crate::{clock, cmdline, console, event, hypercall, memory, say, shared, trap, witness, xenstore};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
@@ -20,7 +21,8 @@ pub fn run() {
         Some("reconnect") => reconnect(),
         Some("wallclock") => wallclock(),
         Some("selectors") => selectors(),
-        _ => say!("edges: long, values, reconnect, wallclock or selectors"),
+        Some("segments") => segments(),
+        _ => say!("edges: long, values, reconnect, wallclock, selectors or segments"),
     }
 }
 
@@ -177,4 +179,34 @@ fn selectors() {
         );
     }
     say!("edges: selector {selector} after {} turns", if left == 0 { "all" } else { "some" });
+}
+
+static TABLE: Page = Page::new();
+
+fn segments() {
+    const DATA: u64 = 0x00cf_f300_0000_ffff;
+    const UPDATE_DESCRIPTOR: u64 = 10;
+    let turns = cmdline::number("turns").unwrap_or(2_000_000_000);
+    TABLE.write(0, DATA);
+    let ready = TABLE.remap(TABLE.mfn() << 12 | PTE_RO) == 0
+        && memory::mmuext(mmuext::SET_LDT, TABLE.address(), 1) == 0;
+    assert!(ready, "no LDT");
+    // SAFETY: nothing uses %fs here; the selector is that of the descriptor above.
+    unsafe { asm!("mov fs, {selector:e}", selector = in(reg) 7) };
+    let gone = hypercall::plain(UPDATE_DESCRIPTOR, [TABLE.mfn() << 12, 0, 0, 0, 0]);
+    assert!(gone == 0, "update_descriptor: {gone}");
+    let before = trap::caught().0;
+    super::torture::probe!("mov rcx, {turns}", "3: dec rcx", "jnz 3b", turns = turns);
+    trap::set_resume(0);
+    // SAFETY: as above; the null selector is always good.
+    unsafe { asm!("mov fs, {selector:e}", selector = in(reg) 0) };
+    let (caught, [vector, ..]) = trap::caught();
+    let what = if caught == before {
+        "nothing"
+    } else if vector == 258 {
+        "failsafe"
+    } else {
+        "another exception"
+    };
+    say!("edges: segments {what}");
 }
