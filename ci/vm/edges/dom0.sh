@@ -117,6 +117,9 @@ vcpus() {
     note "$before free pages before, $after after"
     [ $((before - after)) -lt 8 ] || fail "$((before - after)) pages are lost"
     xl destroy filler
+    # The PIT is the one device that Xen emulates for PV guests, if the toolstack asks for it.
+    ! command vcpus 16 1 0x100 >/tmp/vcpus 2>&1 || fail "a logged domain has a PIT"
+    grep -q '^createdomain: Not supported\|^createdomain: Operation not supported' /tmp/vcpus || fail "$(cat /tmp/vcpus)"
 }
 
 # A gap that docs/determinism.md names.
@@ -136,6 +139,7 @@ segments() {
     wait_console stale '^edges: segments'
     touch /tmp/enough
     expect 'a selector whose descriptor is gone' failsafe "$(said stale 'segments ')"
+    note 'the gaps that are known show'
 }
 
 [ $# -gt 0 ] || set -- full long reconnect twice wallclock vcpus selectors segments

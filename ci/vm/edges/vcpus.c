@@ -1,4 +1,5 @@
-/* vcpus FRAMES TRIES: makes a logged domain whose ring has FRAMES frames, asks for its vCPU so often, and destroys the domain. */
+/* vcpus FRAMES TRIES [EMULATION]: makes a logged domain whose ring has FRAMES frames, asks for its vCPU so often, and destroys the
+ * domain. With EMULATION, the flags of emulated devices. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -42,8 +43,8 @@ int main(int argc, char **argv)
 {
     int fd = open("/dev/xen/privcmd", O_RDWR), failed = 0;
 
-    if (argc != 3 || fd < 0 || mlockall(MCL_CURRENT)) {
-        fputs("usage: vcpus FRAMES TRIES, in dom0\n", stderr);
+    if (argc < 3 || fd < 0 || mlockall(MCL_CURRENT)) {
+        fputs("usage: vcpus FRAMES TRIES [EMULATION], in dom0\n", stderr);
         return 2;
     }
     domctl.u.create = (struct create){
@@ -56,6 +57,7 @@ int main(int argc, char **argv)
         .xenlr_buf_frames = atoi(argv[1]),
         .xenlr_arena_frames = 2048,
         .xenlr_arena_mfn = ~0ULL,
+        .emulation_flags = argc > 3 ? strtoul(argv[3], NULL, 0) : 0,
     };
     if (request(fd, CREATEDOMAIN)) {
         perror("createdomain");
