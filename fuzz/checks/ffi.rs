@@ -51,9 +51,13 @@ pub enum Op {
     Feed,
     /// Dom0 gives room back (record); all that there is.
     Drain,
+    /// A port is closed; 2 bytes of port.
+    Unstage,
+    /// The guest reads the time-stamp counter within a hypercall that then goes on.
+    Within,
 }
 
-const OPS: [Op; 12] = [
+const OPS: [Op; 14] = [
     Op::Sync,
     Op::Tsc,
     Op::Value,
@@ -66,6 +70,8 @@ const OPS: [Op; 12] = [
     Op::Index,
     Op::Feed,
     Op::Drain,
+    Op::Unstage,
+    Op::Within,
 ];
 
 /// Bytes of the data area: the fewest that Xen allows.
@@ -299,6 +305,8 @@ impl Machine {
                 if code != HVLOG_DONE {
                     return self.stand_still(code);
                 }
+                // Or the exit path would ask for ever.
+                assert_eq!(self.gate.attention & HVLOG_BLOCKED, 0);
             } else if self.gate.attention & HVLOG_START != 0 {
                 // SAFETY: as above.
                 let code = unsafe { ffi::hvlog_start(self.log, &self.registers(), 7, 1) };
@@ -311,8 +319,12 @@ impl Machine {
                 let code = unsafe {
                     ffi::hvlog_commit(self.log, core::ptr::null_mut(), &registers, now())
                 };
-                if code != HVLOG_DONE {
-                    return self.stand_still(code);
+                match code {
+                    HVLOG_MORE => continue,
+                    HVLOG_WAIT if self.gate.attention & HVLOG_BLOCKED != 0 => continue,
+                    HVLOG_DONE => {}
+                    HVLOG_GONE => assert_eq!(self.gate.attention & HVLOG_STOP, 0),
+                    code => return self.stand_still(code),
                 }
                 self.gate.committed = self.gate.sync;
             } else {
@@ -403,6 +415,19 @@ impl Machine {
                 let what = script.byte()?.into();
                 // SAFETY: as above.
                 unsafe { ffi::hvlog_mark(self.log, what) };
+            }
+            Op::Unstage => {
+                let port: u32 = u16::from_le_bytes(script.take()?).into();
+                // SAFETY: as above.
+                unsafe {
+                    ffi::hvlog_unstage(self.log, port);
+                    assert!(!ffi::hvlog_is_staged(self.log, port));
+                }
+            }
+            Op::Within => {
+                if self.may_run() {
+                    self.tsc(now());
+                }
             }
             // SAFETY: as above.
             Op::Stop => unsafe { ffi::hvlog_request_stop(self.log) },

@@ -76,6 +76,16 @@ struct xenlr;
 #define HVLOG_UNTIL 4
 
 /*
+ The log was to end here, but has failed before: the guest runs on without one.
+ */
+#define HVLOG_GONE 5
+
+/*
+ There is more to commit here: see to what else the host has to do, and ask again.
+ */
+#define HVLOG_MORE 6
+
+/*
  The console's ring.
  */
 #define HVLOG_RING_CONSOLE 0
@@ -104,6 +114,11 @@ struct xenlr;
  The log cannot be decoded.
  */
 #define HVLOG_ERR_LOG 2
+
+/*
+ The ring was full within a hypercall, where a log cannot end.
+ */
+#define HVLOG_ERR_FULL 3
 
 /*
  Asked to.
@@ -461,6 +476,11 @@ bool hvlog_stage(const struct hvlog *log,
                  uint32_t port,
                  bool of_backend,
                  uint64_t now);
+
+/*
+ Takes a staged `port` back, which is being closed: nobody stages it meanwhile. Any CPU.
+ */
+void hvlog_unstage(const struct hvlog *log, uint32_t port);
 
 /*
  Notes that `HVLOG_STALE_*` things changed. Any CPU.

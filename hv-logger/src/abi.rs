@@ -55,6 +55,10 @@ pub const HVLOG_END: u32 = 2;
 pub const HVLOG_DEAD: u32 = 3;
 /// The replay reached the number it was to pause at.
 pub const HVLOG_UNTIL: u32 = 4;
+/// The log was to end here, but has failed before: the guest runs on without one.
+pub const HVLOG_GONE: u32 = 5;
+/// There is more to commit here: see to what else the host has to do, and ask again.
+pub const HVLOG_MORE: u32 = 6;
 
 /// The guest's registers as Xen's `struct cpu_user_regs` begins: r15 to r12, rbp, rbx, r11 to r8,
 /// rax, rcx, rdx, rsi, rdi, a word of Xen's own, rip, cs, rflags, rsp, ss.
@@ -157,6 +161,8 @@ pub const HVLOG_ERR_NONE: u32 = 0;
 pub const HVLOG_ERR_RING_INDEX: u32 = 1;
 /// The log cannot be decoded.
 pub const HVLOG_ERR_LOG: u32 = 2;
+/// The ring was full within a hypercall, where a log cannot end.
+pub const HVLOG_ERR_FULL: u32 = 3;
 
 /// How a log ended.
 #[repr(C)]

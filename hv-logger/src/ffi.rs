@@ -1,6 +1,6 @@
 //! The entries for C. They check and convert, call, and return a code; nothing else.
 //!
-//! All but `hvlog_stage`, `hvlog_mark`, `hvlog_is_staged`, `hvlog_deliverable` and
+//! All but `hvlog_stage`, `hvlog_unstage`, `hvlog_mark`, `hvlog_is_staged`, `hvlog_deliverable` and
 //! `hvlog_request_stop` are for the context of the domain's vCPU, or for a caller that has it
 //! paused.
 #![allow(
@@ -81,6 +81,13 @@ pub unsafe extern "C" fn hvlog_stage(
         log.gate().raise(HVLOG_WORK);
     }
     new
+}
+
+/// Takes a staged `port` back, which is being closed: nobody stages it meanwhile. Any CPU.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_unstage(log: *const Logger, port: u32) {
+    // SAFETY: as in `hvlog_stage`.
+    unsafe { &*log }.stage.remove(port);
 }
 
 /// Notes that `HVLOG_STALE_*` things changed. Any CPU.

@@ -44,6 +44,8 @@ pub struct Logger {
 pub struct Own {
     pub(crate) mode: Mode,
     pub(crate) on_full_stop: bool,
+    /// The ring was full within a hypercall: the log ends at the next sync point.
+    pub(crate) is_full: bool,
     /// Ticks after which an event that still waits is reported on Xen's console.
     pub(crate) long_delay: u64,
     pub(crate) clock: Clock,
@@ -263,7 +265,8 @@ impl Own {
         };
         gate.set_due(u64::MAX);
         if self.mode == Mode::Live {
-            gate.clear(HVLOG_BLOCKED | HVLOG_STOP);
+            // Who asked for an end gets an answer at the next sync point.
+            gate.clear(HVLOG_BLOCKED);
         } else {
             gate.raise(HVLOG_BLOCKED);
         }

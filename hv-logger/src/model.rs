@@ -10,6 +10,8 @@ use crate::ffi;
 use crate::logger::Logger;
 use crate::xen::Domain;
 
+mod edges;
+
 thread_local! {
     static APPLIED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
     static CLOCK: RefCell<u64> = const { RefCell::new(1_000_000) };
@@ -140,6 +142,10 @@ impl Model {
     }
 
     pub fn with_bound(replay: bool, time_bound_ns: u64) -> Self {
+        Self::with(replay, false, time_bound_ns)
+    }
+
+    pub fn with(replay: bool, on_full_stop: bool, time_bound_ns: u64) -> Self {
         let mut model = Self {
             gate: SharedGate::new(),
             pages: vec![0; (4096 + RING_BYTES) / 8],
@@ -157,7 +163,7 @@ impl Model {
                 data,
                 RING_BYTES as u32,
                 replay,
-                false,
+                on_full_stop,
                 time_bound_ns,
                 u64::MAX,
             );
@@ -196,6 +202,14 @@ impl Model {
     pub fn stage(&self, port: u32) {
         // SAFETY: as above.
         unsafe { ffi::hvlog_stage(self.log, port, true, tick()) };
+    }
+    pub fn unstage(&self, port: u32) {
+        // SAFETY: as above.
+        unsafe { ffi::hvlog_unstage(self.log, port) }
+    }
+    pub fn request_stop(&self) {
+        // SAFETY: as above.
+        unsafe { ffi::hvlog_request_stop(self.log) }
     }
     pub fn mark(&self, what: u32) {
         // SAFETY: as above.

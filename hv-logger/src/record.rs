@@ -3,10 +3,10 @@
 use log_format::{End, EndReason, Event, Item, Record, Tsc};
 
 use crate::abi::{
-    EndState, HVLOG_BLOCKED, HVLOG_DONE, HVLOG_END, HVLOG_ERR_LOG, HVLOG_ERR_RING_INDEX,
-    HVLOG_REASON_CRASH, HVLOG_REASON_FULL, HVLOG_REASON_SHUTDOWN, HVLOG_REASON_STOP,
-    HVLOG_STALE_RINGS, HVLOG_STALE_RUNSTATE, HVLOG_STALE_TIME, HVLOG_STALE_WALLCLOCK, HVLOG_STOP,
-    HVLOG_WAIT, HVLOG_WORK, Registers,
+    EndState, HVLOG_BLOCKED, HVLOG_DONE, HVLOG_END, HVLOG_ERR_FULL, HVLOG_ERR_LOG,
+    HVLOG_ERR_RING_INDEX, HVLOG_GONE, HVLOG_REASON_CRASH, HVLOG_REASON_FULL, HVLOG_REASON_SHUTDOWN,
+    HVLOG_REASON_STOP, HVLOG_STALE_RINGS, HVLOG_STALE_RUNSTATE, HVLOG_STALE_TIME,
+    HVLOG_STALE_WALLCLOCK, HVLOG_STOP, HVLOG_WAIT, HVLOG_WORK, Registers,
 };
 use crate::logger::{GateRef, Mode, Own, RINGS};
 use crate::stage::Stage;
@@ -20,7 +20,8 @@ pub const RESERVE_BYTES: u64 = 4096;
 const WORD_BYTES: u64 = 8;
 
 impl Own {
-    /// Checks for room; without it the guest may not run on.
+    /// Checks for room; without it the guest may not run on. When the answer is `HVLOG_DONE`,
+    /// `HVLOG_BLOCKED` is down: the exit path would ask for ever.
     pub(crate) fn serve_record(&mut self, gate: GateRef) -> u32 {
         match self.ring.free(RESERVE_BYTES) {
             Ok(free) if free >= RESERVE_BYTES => {
@@ -32,9 +33,14 @@ impl Own {
                     self.end.reason = HVLOG_REASON_FULL;
                     return HVLOG_END;
                 }
-                // Within a preempted hypercall: its next completion is where the log can end.
+                // Within a hypercall, where no log can end: it goes on with what is left of the
+                // reserve. Where it is complete, the ring is to be looked at again.
                 if free < RESERVE_BYTES / 2 {
-                    self.fail(gate, None, HVLOG_ERR_LOG);
+                    self.fail(gate, None, HVLOG_ERR_FULL);
+                } else {
+                    self.is_full = true;
+                    gate.clear(HVLOG_BLOCKED);
+                    gate.raise(HVLOG_WORK);
                 }
                 HVLOG_DONE
             }
@@ -188,6 +194,11 @@ impl Own {
         registers: &Registers,
         now: u64,
     ) -> u32 {
+        if self.is_full {
+            self.is_full = false;
+            gate.raise(HVLOG_BLOCKED);
+            return HVLOG_WAIT;
+        }
         // First the flag, then what it stands for: an arrival in between raises it again. The ports
         // are taken before anything is looked at: the bytes that an event announces are in its ring
         // when it is staged.
@@ -218,9 +229,13 @@ impl Own {
             gate.raise(HVLOG_WORK);
         }
 
-        if gate.is_raised(HVLOG_STOP) && self.mode == Mode::Record {
-            self.end.reason = HVLOG_REASON_STOP;
-            return HVLOG_END;
+        if gate.is_raised(HVLOG_STOP) {
+            if self.mode == Mode::Record {
+                self.end.reason = HVLOG_REASON_STOP;
+                return HVLOG_END;
+            }
+            gate.clear(HVLOG_STOP);
+            return HVLOG_GONE;
         }
         HVLOG_DONE
     }

@@ -7,15 +7,19 @@ use log_format::{
 use crate::abi::{
     Divergence, EndState, HVLOG_BLOCKED, HVLOG_DEAD, HVLOG_DIVERGE_END_MEMORY,
     HVLOG_DIVERGE_END_REGISTERS, HVLOG_DIVERGE_RECORD_KIND, HVLOG_DIVERGE_START,
-    HVLOG_DIVERGE_SYNC, HVLOG_DIVERGE_WITNESS, HVLOG_DONE, HVLOG_END, HVLOG_REASON_STOP,
-    HVLOG_RING_CONSOLE, HVLOG_RING_XENSTORE, HVLOG_UNTIL, HVLOG_WAIT, HVLOG_WORK, Registers,
-    WallclockUpdate,
+    HVLOG_DIVERGE_SYNC, HVLOG_DIVERGE_WITNESS, HVLOG_DONE, HVLOG_END, HVLOG_MORE,
+    HVLOG_REASON_STOP, HVLOG_RING_CONSOLE, HVLOG_RING_XENSTORE, HVLOG_UNTIL, HVLOG_WAIT,
+    HVLOG_WORK, Registers, WallclockUpdate,
 };
 use crate::logger::{BAD_LOG, Content, GateRef, Head, Mode, Own, RING_INDEX};
 use crate::{digest, xen::Guest};
 
 /// Few records are longer.
 const USUAL_RECORD_BYTES: usize = 32;
+
+/// Commits that are applied in one go. A recording makes fewer at a sync point; a log that was made
+/// up may have any number, and a CPU of the host is not for it to hold.
+const BATCH: u32 = 128;
 
 /// Index of the instruction pointer in [`Registers`].
 const RIP: usize = 16;
@@ -137,6 +141,7 @@ impl Own {
         let rip = registers.word.get(RIP).copied().unwrap_or(0);
         gate.clear(HVLOG_WORK);
 
+        let mut left = BATCH;
         loop {
             let Some(head) = self.next else {
                 gate.raise(HVLOG_BLOCKED);
@@ -153,6 +158,11 @@ impl Own {
                 self.end.reason = HVLOG_REASON_STOP;
                 return HVLOG_END;
             }
+            if left == 0 {
+                gate.set_due(sync);
+                return HVLOG_MORE;
+            }
+            left -= 1;
             let witness = self.witness(gate, registers);
             let pair = (HVLOG_DIVERGE_WITNESS, head.witness.into(), witness.into());
             if self.part_at_difference(gate, rip, &[pair]) {

@@ -94,6 +94,14 @@ impl Stage {
         true
     }
 
+    /// Takes `port` back: nobody is to hear of it any more. Its sender is kept away meanwhile.
+    pub fn remove(&self, port: u32) {
+        if let Some(word) = self.words.get((port / 64) as usize) {
+            // The summary may go on saying that there is something: taking finds an empty word.
+            word.fetch_and(!(1 << (port % 64)), Ordering::AcqRel);
+        }
+    }
+
     fn note_since(&self, now: u64) {
         let _ = self
             .since
@@ -206,6 +214,19 @@ mod tests {
             (0..64).collect::<Vec<_>>()
         );
         assert_eq!(all(&stage), (64..200).collect::<Vec<u16>>());
+    }
+
+    #[test]
+    fn a_port_that_was_taken_back_does_not_come() {
+        let stage = Stage::new();
+        stage.add(3, 7);
+        stage.add(70, 7);
+        stage.remove(3);
+        stage.remove(4096);
+        assert!(!stage.contains(3) && stage.contains(70));
+        assert_eq!(all(&stage), [70]);
+        assert!(stage.add(3, 8));
+        assert_eq!(all(&stage), [3]);
     }
 
     #[test]

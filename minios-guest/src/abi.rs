@@ -105,6 +105,7 @@ pub mod mmuext {
     pub const NEW_BASEPTR: u32 = 5;
     pub const TLB_FLUSH_LOCAL: u32 = 6;
     pub const INVLPG_LOCAL: u32 = 7;
+    pub const SET_LDT: u32 = 13;
     pub const NEW_USER_BASEPTR: u32 = 15;
     pub const CLEAR_PAGE: u32 = 16;
     pub const COPY_PAGE: u32 = 17;

@@ -48,6 +48,10 @@ pub struct StoreRing {
     pub rsp_cons: AtomicU32,
     /// Xenstored's: replies produced.
     pub rsp_prod: AtomicU32,
+    /// Xenstored's: what it can do.
+    pub server_features: AtomicU32,
+    /// Non-zero while a new connection is asked for.
+    pub connection: AtomicU32,
 }
 
 /// Maps the shared info page: the first exit of the guest. Then finds the rings.

@@ -17,7 +17,7 @@ struct Ports(u32, u32);
 /// A case: its name, and what is wrong when it fails.
 type Case = (&'static str, fn(&Ports) -> Result<(), &'static str>);
 
-const CASES: [Case; 15] = [
+const CASES: [Case; 17] = [
     ("upcall-masked", upcall_masked),
     ("upcall-once-for-two-ports", upcall_once),
     ("port-masked", port_masked),
@@ -26,6 +26,8 @@ const CASES: [Case; 15] = [
     ("poll-pending", poll_pending),
     ("poll-timeout", poll_timeout),
     ("block-pending", block_pending),
+    ("closed-port", closed_port),
+    ("loopback-quiet", loopback_quiet),
     ("timer-not-early", timer_not_early),
     ("time-page", time_page),
     ("rdtsc-ascends", rdtsc_ascends),
@@ -181,6 +183,43 @@ fn block_pending(ports: &Ports) -> Result<(), &'static str> {
     hypercall::block();
     check(shared::vcpu().upcall_mask.load(Relaxed) == 0, "blocking did not unmask upcalls")?;
     check(upcalls() == before + 1, "not one upcall")
+}
+
+/// An event that was sent before its port was closed does not meet whoever opens the port again.
+fn closed_port(_: &Ports) -> Result<(), &'static str> {
+    event::mask_upcalls();
+    let port = event::bind_ipi().ok_or("no port")?;
+    // Both in one exit: nothing is looked at in between.
+    let argument = port;
+    let entry = |command| [nr::EVENT_CHANNEL_OP, 0, command, &raw const argument as u64, 0, 0, 0, 0];
+    let mut calls = [entry(evtchnop::SEND), entry(evtchnop::CLOSE)];
+    // SAFETY: Xen reads the port and writes the results, all of which outlive the call.
+    unsafe { hypercall::raw(nr::MULTICALL, [calls.as_mut_ptr() as u64, 2, 0, 0, 0]) };
+    witness::count_exit();
+    check(!pending(port), "pending after it was closed")?;
+    let latched = event::latched(port);
+    let again = event::bind_ipi().ok_or("no port again")?;
+    check(again == port, "another port")?;
+    check(!pending(port) && event::latched(port) == latched, "pending before anything was sent")?;
+    event::close(port);
+    Ok(())
+}
+
+/// What is written to the console is for dom0, and not for a port that is connected to ourselves.
+fn loopback_quiet(_: &Ports) -> Result<(), &'static str> {
+    let pair = event::bind_loopback().ok_or("no port")?;
+    hypercall::nothing();
+    let count = || event::latched(pair.0) + event::latched(pair.1);
+    let before = count();
+    for _ in 0..8 {
+        // Dom0 is not notified of it.
+        console::put(b"\r");
+        (0..10).for_each(|_| hypercall::nothing());
+    }
+    let after = count();
+    event::close(pair.0);
+    event::close(pair.1);
+    check(before == after, "an event that nobody sent")
 }
 
 fn timer_not_early(_: &Ports) -> Result<(), &'static str> {

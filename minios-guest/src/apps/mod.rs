@@ -9,6 +9,7 @@ pub mod compute;
 pub mod crash;
 pub mod daytime;
 pub mod doors;
+pub mod edges;
 pub mod hostile;
 pub mod observe;
 pub mod shell;
@@ -30,6 +31,7 @@ pub fn run() {
         "clockcheck" => clockcheck::run(),
         "talk" => talk::run(),
         "crash" => crash::run(),
+        "edges" => edges::run(),
         "hostile" => hostile::run(),
         "doors" => doors::run(),
         other => say!("minios: no application {other}: see minios-guest/README.md"),

@@ -1,0 +1,157 @@
+//! Where a log cannot go on as usual: a full ring within a hypercall, requests that come after the
+//! log has failed, a log that nobody recorded, a port that is closed.
+
+use log_format::ring::{CONS_OFFSET, PROD_OFFSET};
+use log_format::{Encoder, Item, MAX_RECORD_BYTES, Record};
+
+use super::*;
+use crate::digest;
+
+/// A recording that ends when its ring is full, of a guest within a hypercall that made it so.
+fn full_within_a_hypercall() -> Model {
+    let mut model = Model::with(false, true, 0);
+    assert_eq!(model.serve(), HVLOG_DONE);
+    model.start();
+    assert_eq!(model.commit(), HVLOG_DONE);
+    model.gate.at_sync = 0;
+    while model.gate.attention & HVLOG_BLOCKED == 0 {
+        model.tsc();
+    }
+    model
+}
+
+#[test]
+fn a_full_ring_lets_a_hypercall_go_on_and_ends_the_log_behind_it() {
+    let mut model = full_within_a_hypercall();
+    for _ in 0..100 {
+        model.tsc();
+        assert_eq!(model.serve(), HVLOG_DONE);
+        // The exit path asks until it is down.
+        assert_eq!(model.gate.attention & HVLOG_BLOCKED, 0);
+    }
+    // It is complete, and nothing is to be committed.
+    model.gate.sync += 1;
+    model.gate.at_sync = 1;
+    assert_ne!(model.gate.attention, 0);
+    assert_eq!(model.commit(), HVLOG_WAIT);
+    assert_eq!(model.serve(), HVLOG_END);
+    assert_eq!(model.end(1), HVLOG_DONE);
+    assert_eq!(model.report().0.error, HVLOG_ERR_NONE);
+}
+
+#[test]
+fn a_reader_that_comes_in_time_keeps_the_log_going() {
+    let mut model = full_within_a_hypercall();
+    assert_eq!(model.serve(), HVLOG_DONE);
+    let prod = *model.index(PROD_OFFSET);
+    *model.index(CONS_OFFSET) = prod;
+    model.gate.sync += 1;
+    model.gate.at_sync = 1;
+    assert_eq!(model.commit(), HVLOG_WAIT);
+    assert_eq!(model.serve(), HVLOG_DONE);
+    assert_eq!(model.commit(), HVLOG_DONE);
+    assert_eq!(model.gate.attention, 0);
+}
+
+#[test]
+fn a_hypercall_without_an_end_costs_the_log_and_nothing_else() {
+    let mut model = full_within_a_hypercall();
+    for _ in 0..10_000 {
+        model.tsc();
+        assert_eq!(model.serve(), HVLOG_DONE);
+        assert_eq!(model.gate.attention & HVLOG_BLOCKED, 0);
+    }
+    assert_eq!(model.report().0.error, HVLOG_ERR_FULL);
+    assert!(*model.index(PROD_OFFSET) <= 16384);
+}
+
+#[test]
+fn who_asks_a_failed_log_to_end_gets_an_answer() {
+    for asks_before in [false, true] {
+        let mut model = Model::new(false);
+        assert_eq!(model.serve(), HVLOG_DONE);
+        model.start();
+        if asks_before {
+            model.request_stop();
+        }
+        *model.index(CONS_OFFSET) = u64::MAX / 2;
+        while model.report().0.error == HVLOG_ERR_NONE {
+            model.tsc();
+            model.gate.sync += 1;
+        }
+        if !asks_before {
+            model.request_stop();
+        }
+        assert_eq!(model.commit(), HVLOG_GONE);
+        // As long as it is up the guest does not block.
+        assert_eq!(model.gate.attention & HVLOG_STOP, 0);
+        model.gate.sync += 1;
+        assert_eq!(model.commit(), HVLOG_DONE);
+    }
+}
+
+#[test]
+fn a_made_up_log_does_not_hold_the_cpu() {
+    const EVENTS: usize = 1000;
+    let registers = Model::registers(0);
+    let start = Record::Start {
+        registers: digest::registers(&registers),
+        memory: 7,
+        pages: 1,
+    };
+    let witness = digest::witness(digest::add_registers(0, &registers));
+    let events = core::iter::repeat_n(Record::Event { port: 5 }, EVENTS);
+    let (mut encoder, mut log) = (Encoder::new(), Vec::new());
+    for record in core::iter::once(start).chain(events) {
+        let item = Item {
+            sync: 0,
+            witness,
+            record,
+        };
+        let mut bytes = [0; MAX_RECORD_BYTES];
+        let len = encoder.encode(&item, &mut bytes);
+        log.extend_from_slice(&bytes[..len]);
+    }
+    // The first record of the next number, so that this one is known to be over.
+    let mut bytes = [0; MAX_RECORD_BYTES];
+    let last = Item {
+        sync: 1,
+        witness: 0,
+        record: Record::Tsc { value: 1 },
+    };
+    let len = encoder.encode(&last, &mut bytes);
+    log.extend_from_slice(&bytes[..len]);
+
+    let mut model = Model::new(true);
+    model.feed(&log);
+    assert_eq!(model.serve(), HVLOG_DONE);
+    assert_eq!(model.start(), HVLOG_DONE);
+    let mut seen = 0;
+    loop {
+        let code = model.commit();
+        let applied = model.applied().len();
+        assert!(applied - seen <= 128, "{} in one go", applied - seen);
+        seen = applied;
+        if code != HVLOG_MORE {
+            assert_eq!(code, HVLOG_DONE, "{:?}", model.report().1);
+            break;
+        }
+        // It is asked again at the same sync point.
+        assert!(model.gate.sync >= model.gate.due);
+    }
+    assert_eq!(seen, EVENTS);
+}
+
+#[test]
+fn a_port_that_is_closed_leaves_nothing_behind() {
+    let mut model = Model::new(false);
+    assert_eq!(model.serve(), HVLOG_DONE);
+    model.start();
+    assert_eq!(model.commit(), HVLOG_DONE);
+    model.gate.sync += 1;
+    model.stage(7);
+    model.unstage(7);
+    assert_eq!(model.commit(), HVLOG_DONE);
+    assert!(!model.applied().iter().any(|what| what == "event 7"));
+    assert_eq!(model.gate.attention, 0);
+}
