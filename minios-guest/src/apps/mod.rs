@@ -11,6 +11,7 @@ pub mod daytime;
 pub mod doors;
 pub mod hostile;
 pub mod observe;
+pub mod roots;
 pub mod shell;
 pub mod talk;
 pub mod torture;
@@ -32,6 +33,7 @@ pub fn run() {
         "crash" => crash::run(),
         "hostile" => hostile::run(),
         "doors" => doors::run(),
+        "roots" => roots::run(),
         other => say!("minios: no application {other}: see minios-guest/README.md"),
     }
 }
