@@ -10,5 +10,5 @@ trap 'rm -rf "$overlay"' EXIT
 mkdir -p "$overlay/usr/local/bin"
 gcc -O1 -static -o "$overlay/usr/local/bin/shutdown" "$here/shutdown.c"
 # A smaller machine: each of its frames is tried. What Xen says of each refusal would take minutes on the serial line.
-"$RIG" --smp 2 --mem 800 --xen-args 'dom0_mem=400M,max:400M xenlr_arena=128M@0x10000000 guest_loglvl=none/error' \
+"$RIG" --smp 2 --mem 640 --xen-args 'dom0_mem=320M,max:320M xenlr_arena=64M@0x10000000 guest_loglvl=none/error' \
     --overlay "$overlay" "$here/dom0.sh"

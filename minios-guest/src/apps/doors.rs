@@ -1,8 +1,8 @@
-//! `doors frames=N`: ways into a guest beside the log.
+//! `doors frames=N [calls=M]`: ways into a guest beside the log.
 //!
 //! Tries each and prints what came of it: what the grant table says of the use that dom0 makes of
-//! the rings, with how many of the machine's first N frames that are none of this domain's each
-//! call succeeds that takes one, Xen's watchdog timer, the performance counters, NMIs. Before the
+//! the rings, how many of the machine's first N frames that are none of this domain's can be mapped,
+//! with how many of the first M (N) each call succeeds that takes one, Xen's watchdog timer, the performance counters, NMIs. Before the
 //! last line it waits for a key, so that dom0 can send an NMI of its own. A logged guest finds all
 //! of them closed.
 
@@ -26,7 +26,8 @@ pub fn run() {
     grants();
     batches();
     exchanged();
-    frames::run(cmdline::number("frames").unwrap_or(0));
+    let frames = cmdline::number("frames").unwrap_or(0);
+    frames::run(frames, cmdline::number("calls").unwrap_or(frames));
     watchdog();
     counters();
     nmis();

@@ -35,6 +35,8 @@ struct Call {
     number: u64,
     arguments: [u64; 5],
     data: [u64; DATA],
+    /// So many of them are used.
+    words: usize,
 }
 
 /// A call that takes the number of a frame.
@@ -47,22 +49,23 @@ struct Door {
 
 /// A call whose first two arguments are its command and where its data stand.
 fn op(number: u64, command: u64, at: u64, words: &[u64]) -> Call {
-    Call { number, arguments: [command, at, 0, 0, 0], data: data(words) }
+    call(number, [command, at, 0, 0, 0], words)
 }
-fn data(words: &[u64]) -> [u64; DATA] {
-    core::array::from_fn(|index| words.get(index).copied().unwrap_or(0))
+fn call(number: u64, arguments: [u64; 5], words: &[u64]) -> Call {
+    let mut data = [0; DATA];
+    data[..words.len()].copy_from_slice(words);
+    Call { number, arguments, data, words: words.len() }
 }
 fn mmu_update(at: u64, address: u64, value: u64, owner: u64) -> Call {
-    Call { number: nr::MMU_UPDATE, arguments: [at, 1, 0, owner, 0], data: data(&[address, value]) }
+    call(nr::MMU_UPDATE, [at, 1, 0, owner, 0], &[address, value])
 }
 fn extended(at: u64, command: u32, frame: u64, other: u64, owner: u64) -> Call {
-    let data = data(&[u64::from(command), frame, other]);
-    Call { number: nr::MMUEXT_OP, arguments: [at, 1, 0, owner, 0], data }
+    call(nr::MMUEXT_OP, [at, 1, 0, owner, 0], &[u64::from(command), frame, other])
 }
 fn map(frame: u64, owner: u64) -> Call {
     let arguments = [WINDOW.address(), frame << 12 | PTE_RW, UVMF_INVLPG, owner, 0];
     let number = if owner == SELF { nr::UPDATE_VA_MAPPING } else { nr::UPDATE_VA_MAPPING_OTHERDOMAIN };
-    Call { number, arguments, data: data(&[]) }
+    call(number, arguments, &[])
 }
 /// `struct gnttab_copy`, of 8 bytes.
 fn copy(at: u64, from: u64, to: u64) -> Call {
@@ -76,14 +79,14 @@ fn reservation(at: u64, list: u64) -> [u64; 4] {
     [at + list * 8, 1, 0, SELF]
 }
 fn vcpu(command: u64, at: u64, words: &[u64]) -> Call {
-    Call { number: nr::VCPU_OP, arguments: [command, 0, at, 0, 0], data: data(words) }
+    call(nr::VCPU_OP, [command, 0, at, 0, 0], words)
 }
 
 const COPIED: Taken = Taken::Status { word: 4, shift: 32, is: 0 };
 const DONE: Taken = Taken::Returns(0);
 
 /// What leaves least behind comes first.
-const DOORS: [Door; 26] = [
+const DOORS: [Door; 23] = [
     door("copy from", |frame, at| extended(at, mmuext::COPY_PAGE, OWN.mfn(), frame, SELF), DONE),
     door("copy from Xen's", |frame, at| extended(at, mmuext::COPY_PAGE, OWN.mfn(), frame, XEN), DONE),
     door("map Xen's", |frame, _| map(frame, XEN), DONE),
@@ -91,9 +94,7 @@ const DOORS: [Door; 26] = [
     door("machphys", |frame, at| mmu_update(at, frame << 12 | 1, 0, SELF), DONE),
     door("machphys of Xen's", |frame, at| mmu_update(at, frame << 12 | 1, 0, XEN), DONE),
     door("pin L1", |frame, at| extended(at, mmuext::PIN_L1_TABLE, frame, 0, SELF), DONE),
-    door("pin L4", |frame, at| extended(at, mmuext::PIN_L4_TABLE, frame, 0, SELF), DONE),
     door("user root", |frame, at| extended(at, mmuext::NEW_USER_BASEPTR, frame, 0, SELF), DONE),
-    door("root", |frame, at| extended(at, mmuext::NEW_BASEPTR, frame, 0, SELF), DONE),
     door("unpin", |frame, at| extended(at, mmuext::UNPIN_TABLE, frame, 0, SELF), DONE),
     door("gdt", |frame, at| op(nr::SET_GDT, at, 512, &[frame]), DONE),
     door("runstate", |frame, at| vcpu(vcpuop::REGISTER_RUNSTATE_PHYS_AREA, at, &[frame << 12]), DONE),
@@ -105,7 +106,6 @@ const DOORS: [Door; 26] = [
     door("descriptor", |frame, _| op(nr::UPDATE_DESCRIPTOR, frame << 12 | 0xff8, 0, &[]), DONE),
     door("entry", |frame, at| mmu_update(at, frame << 12 | 0xff8, 0, SELF), DONE),
     door("grant copy to", |frame, at| copy(at, OWN.mfn(), frame), COPIED),
-    door("physmap", |frame, at| op(nr::MEMORY_OP, 7, at, &[SELF | 2 << 32, frame, frame]), DONE),
     door("physmap's end", |frame, at| op(nr::MEMORY_OP, 15, at, &[SELF, frame]), DONE),
     door("exchange", exchange, DONE),
     door("give back", give_back, Taken::Returns(1)),
@@ -123,16 +123,13 @@ fn transfer(frame: u64, at: u64) -> Call {
     call
 }
 fn exchange(frame: u64, at: u64) -> Call {
-    let mut call = op(nr::MEMORY_OP, memop::EXCHANGE, at, &[]);
-    call.data[..4].copy_from_slice(&reservation(at, 9));
-    call.data[4..8].copy_from_slice(&reservation(at, 10));
-    call.data[9] = frame;
-    call
+    // What is given, what is taken, how many were exchanged, and the two lists.
+    let ([a, b, c, d], [e, f, g, h]) = (reservation(at, 9), reservation(at, 10));
+    op(nr::MEMORY_OP, memop::EXCHANGE, at, &[a, b, c, d, e, f, g, h, 0, frame, 0])
 }
 fn give_back(frame: u64, at: u64) -> Call {
-    let mut call = op(nr::MEMORY_OP, memop::DECREASE_RESERVATION, at, &reservation(at, 4));
-    call.data[4] = frame;
-    call
+    let [a, b, c, d] = reservation(at, 4);
+    op(nr::MEMORY_OP, memop::DECREASE_RESERVATION, at, &[a, b, c, d, frame])
 }
 
 fn bit(frame: u64) -> Option<(&'static AtomicU64, u64)> {
@@ -142,9 +139,9 @@ fn is_known(frame: u64) -> bool {
     bit(frame).is_none_or(|(word, bit)| word.load(Relaxed) & bit != 0)
 }
 
-/// Tries all doors with the machine's first `count` frames, but for those that are ours, and
-/// prints with how many each was open.
-pub fn run(count: u64) {
+/// Tries to map the machine's first `count` frames, but for those that are ours, and the other
+/// doors with the first `calls`, and prints with how many each was open.
+pub fn run(count: u64, calls: u64) {
     let note = |frame| {
         if let Some((word, bit)) = bit(frame) {
             word.fetch_or(bit, Relaxed);
@@ -154,7 +151,7 @@ pub fn run(count: u64) {
     let mapped = try_all(&door("map", |frame, _| map(frame, SELF), DONE), count, note);
     say!("doors: mapped {mapped} frames beside its memory");
     for door in &DOORS {
-        say!("doors: {}: {}", door.name, try_all(door, count, |_| ()));
+        say!("doors: {}: {}", door.name, try_all(door, calls, |_| ()));
     }
     WINDOW.remap(WINDOW.mfn() << 12 | PTE_RW);
 }
@@ -191,7 +188,7 @@ fn write(index: usize, call: &Call) {
     for (at, argument) in call.arguments.iter().enumerate() {
         put(&ENTRIES, index * ENTRY + 2 + at, *argument);
     }
-    for (at, word) in call.data.iter().enumerate() {
+    for (at, word) in call.data[..call.words].iter().enumerate() {
         put(&ARGUMENTS, index * DATA + at, *word);
     }
 }
