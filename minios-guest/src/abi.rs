@@ -10,10 +10,12 @@ use core::sync::atomic::{AtomicI8, AtomicU32, AtomicU64, AtomicU8};
 #[allow(missing_docs)]
 pub mod nr {
     pub const MMU_UPDATE: u64 = 1;
+    pub const SET_GDT: u64 = 2;
     pub const SET_CALLBACKS: u64 = 4;
     pub const SET_TRAP_TABLE: u64 = 0;
     pub const SET_DEBUGREG: u64 = 8;
     pub const GET_DEBUGREG: u64 = 9;
+    pub const UPDATE_DESCRIPTOR: u64 = 10;
     pub const MEMORY_OP: u64 = 12;
     pub const MULTICALL: u64 = 13;
     pub const UPDATE_VA_MAPPING: u64 = 14;
@@ -86,6 +88,8 @@ pub mod vcpuop {
     pub const SEND_NMI: u64 = 11;
     pub const GET_PHYSID: u64 = 12;
     pub const REGISTER_TIME_AREA: u64 = 13;
+    pub const REGISTER_RUNSTATE_PHYS_AREA: u64 = 14;
+    pub const REGISTER_TIME_PHYS_AREA: u64 = 15;
 }
 
 /// Commands of `memory_op`.
@@ -94,6 +98,7 @@ pub mod memop {
     pub const INCREASE_RESERVATION: u64 = 0;
     pub const DECREASE_RESERVATION: u64 = 1;
     pub const POPULATE_PHYSMAP: u64 = 6;
+    pub const EXCHANGE: u64 = 11;
 }
 
 /// Commands of `mmuext_op`.
@@ -271,6 +276,18 @@ pub struct MemoryReservation {
     pub domid: u16,
     /// Alignment.
     pub pad: [u16; 3],
+}
+
+/// `struct xen_memory_exchange`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct MemoryExchange {
+    /// What is given.
+    pub given: MemoryReservation,
+    /// What is taken for it.
+    pub taken: MemoryReservation,
+    /// How many extents were exchanged.
+    pub done: u64,
 }
 
 /// `struct vcpu_runstate_info`.

@@ -4,7 +4,7 @@
 //! [`VIRT_BASE`] plus the pseudo-physical address. No further memory is used:
 //! whatever needs a page takes one of the kernel's own zeroed pages.
 
-use crate::abi::{memop, mmuext, nr, MemoryReservation, MmuUpdate, MmuextOp, DOMID_SELF};
+use crate::abi::{memop, mmuext, nr, MemoryExchange, MemoryReservation, MmuUpdate, MmuextOp, DOMID_SELF};
 use crate::abi::{MACHINE_TO_PHYS, UVMF_INVLPG};
 use crate::{hypercall, shared};
 use core::cell::UnsafeCell;
@@ -186,6 +186,27 @@ pub fn balloon_in(page: &Page, increase: bool) -> bool {
     }
     page.clear();
     true
+}
+
+/// Gives the page's frame to Xen for another one (`XENMEM_exchange`); it comes back zeroed.
+pub fn exchange(page: &Page) -> i64 {
+    let (old, mut new) = (page.mfn(), page.pfn());
+    let one = |list: u64| MemoryReservation {
+        extent_start: list,
+        nr_extents: 1,
+        domid: DOMID_SELF,
+        ..MemoryReservation::default()
+    };
+    let mut argument =
+        MemoryExchange { given: one(&raw const old as u64), taken: one(&raw mut new as u64), done: 0 };
+    page.remap(0);
+    let result = hypercall::op(nr::MEMORY_OP, memop::EXCHANGE, &mut argument);
+    if result == 0 {
+        set_mfn_of_pfn(page.pfn(), new);
+    }
+    page.remap((page.mfn() << 12) | PTE_RW);
+    page.clear();
+    result
 }
 
 /// Makes a zero page an L1 table (read-only and pinned), or back.

@@ -8,8 +8,8 @@
 //! `fuzz_reader ring SEED DOMID WRITES` writes random values to the ring's header and data area,
 //! at random times, until so many are written or the log has ended. Prints the state at the end.
 //!
-//! `fuzz_reader hold DOMID` maps the ring, says so, and keeps it until it is killed: a domain that
-//! is destroyed meanwhile goes on dying.
+//! `fuzz_reader hold DOMID` maps the ring and a page of the domain, says so, and keeps them until it
+//! is killed: a domain that is destroyed meanwhile goes on dying.
 //!
 //! Exit status 1: Xen answered with an error that these calls cannot have.
 
@@ -344,7 +344,7 @@ fn whole_ring(xen: &Xen, domid: u16) -> Result<Pages, Box<dyn Error>> {
 
 fn hold(domid: u16) -> Result<bool, Box<dyn Error>> {
     let xen = Xen::open()?;
-    let _pages = whole_ring(&xen, domid)?;
+    let _pages = (whole_ring(&xen, domid)?, xen.probe_hold(domid)?);
     println!("hold: domain {domid}");
     loop {
         std::thread::park();

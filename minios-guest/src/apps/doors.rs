@@ -1,27 +1,33 @@
-//! `doors frames=N`: ways into a guest beside the log.
+//! `doors frames=N [calls=M]`: ways into a guest beside the log.
 //!
 //! Tries each and prints what came of it: what the grant table says of the use that dom0 makes of
-//! the rings, how many of the machine's first N frames can be mapped that are none of this
-//! domain's, Xen's watchdog timer, the performance counters, NMIs. Before the last line it waits
-//! for a key, so that dom0 can send an NMI of its own. A logged guest finds all of them closed.
+//! the rings, how many of the machine's first N frames that are none of this domain's can be mapped,
+//! with how many of the first M (N) each call succeeds that takes one, Xen's watchdog timer, the performance counters, NMIs. Before the
+//! last line it waits for a key, so that dom0 can send an NMI of its own. A logged guest finds all
+//! of them closed.
 
 use crate::abi::{nr, vcpuop, DOMID_SELF};
-use crate::memory::{Page, PTE_RO, PTE_RW};
-use crate::{boot, clock, cmdline, console, hypercall, memory, say, shared, trap};
+use crate::memory::{self, Page, PTE_RO};
+use crate::{boot, clock, cmdline, console, hypercall, say, trap};
 use core::arch::asm;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
+
+mod frames;
 
 /// A range of addresses to map frames at.
 static WINDOW: Page = Page::new();
-/// A bit for each frame of this domain, up to 4 GiB.
-static OWN: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// A page to exchange.
+static POOL: Page = Page::new();
 /// The vector whose entry the NMI takes, too.
 const VECTOR_INT3: u8 = 3;
 
 /// Runs the application.
 pub fn run() {
     grants();
-    frames(cmdline::number("frames").unwrap_or(0));
+    batches();
+    exchanged();
+    let frames = cmdline::number("frames").unwrap_or(0);
+    frames::run(frames, cmdline::number("calls").unwrap_or(frames));
     watchdog();
     counters();
     nmis();
@@ -43,20 +49,28 @@ fn grants() {
     say!("doors: flags of the rings' grants {console:#x} {xenstore:#x}");
 }
 
-fn frames(count: u64) {
-    let bit = |frame: u64| Some((OWN.get(frame as usize / 64)?, 1 << (frame % 64)));
-    for pfn in 0..shared::start_info().nr_pages {
-        if let Some((word, bit)) = bit(memory::mfn_of_pfn(pfn)) {
-            word.fetch_or(bit, Relaxed);
-        }
-    }
-    let mut mapped = 0;
-    for frame in 0..count {
-        let is_own = bit(frame).is_none_or(|(word, bit)| word.load(Relaxed) & bit != 0);
-        mapped += u64::from(!is_own && WINDOW.remap(frame << 12 | PTE_RW) == 0);
-    }
-    WINDOW.remap(WINDOW.mfn() << 12 | PTE_RW);
-    say!("doors: mapped {mapped} frames beside its memory");
+/// Takes other frames for a page: they are to come from where the others did.
+fn exchanged() {
+    let result = memory::exchange(&POOL);
+    say!("doors: exchanged {result}");
+}
+
+/// What does not depend on the log but on what dom0 has mapped, or on this domain's number.
+fn batches() {
+    const COPY: u64 = 5;
+    const COPY_SOURCE_IS_GRANT: u64 = 1 << 16;
+    const SWAP: u64 = 11;
+    let (own, domain) = (WINDOW.mfn(), u64::from(DOMID_SELF));
+    // Two of struct gnttab_copy: by frame, then between the same domains, by a grant.
+    let mut copies = [own, domain, own, domain, 8, 0, domain, own, domain, 8 | COPY_SOURCE_IS_GRANT];
+    // SAFETY: Xen reads and writes the structures, which outlive the call.
+    unsafe { hypercall::call(nr::GRANT_TABLE_OP, [COPY, copies.as_mut_ptr() as u64, 2, 0, 0]) };
+    let [by_frame, by_grant] = [4, 9].map(|word: usize| (copies[word] >> 32) as i16);
+    // struct gnttab_swap_grant_ref: the console's ring and a reference that nobody uses.
+    let mut swap = [8u64 << 32, 0];
+    // SAFETY: as above.
+    unsafe { hypercall::call(nr::GRANT_TABLE_OP, [SWAP, swap.as_mut_ptr() as u64, 1, 0, 0]) };
+    say!("doors: copied {by_frame} {by_grant}, swapped {}", swap[1] as i16);
 }
 
 fn watchdog() {

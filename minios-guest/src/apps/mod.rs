@@ -12,6 +12,7 @@ pub mod doors;
 pub mod edges;
 pub mod hostile;
 pub mod observe;
+pub mod roots;
 pub mod shell;
 pub mod talk;
 pub mod torture;
@@ -34,6 +35,7 @@ pub fn run() {
         "edges" => edges::run(),
         "hostile" => hostile::run(),
         "doors" => doors::run(),
+        "roots" => roots::run(),
         other => say!("minios: no application {other}: see minios-guest/README.md"),
     }
 }

@@ -382,8 +382,7 @@ impl<'x> Fleet<'x> {
     }
 
     /// The domain is dying or gone: its ring is read for the last time. Xen has paused it before
-    /// it shows as dying, and cannot let go of it and its slice of the arena while its ring is
-    /// mapped, so this does not wait.
+    /// it shows as dying, so nothing comes in any more.
     fn close(&mut self, key: &Key) {
         let Some(Slot::Reading(mut reading)) = self.slots.remove(key) else {
             return;

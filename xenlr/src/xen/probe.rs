@@ -15,6 +15,9 @@ use super::{SECOND, Xen};
 /// go on later. Private to Xen (`xen/hypercall.h`); no caller sets it.
 const MEMOP_EXTENT_SHIFT: u32 = 6;
 
+/// `XENMEM_resource_grant_table`.
+const RESOURCE_GRANT_TABLE: u32 = 1;
+
 /// Where Xen is told to put its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -120,6 +123,14 @@ impl Xen {
         let arg = [command, buffer.address(0), 0, 0, 0];
         // SAFETY: as for `probe_op`.
         unsafe { self.privcmd.hypercall(abi::HYPERVISOR_MEMORY_OP, arg) }
+    }
+
+    /// Maps the first page of a domain's grant table: while it is mapped, a domain that is
+    /// destroyed goes on dying.
+    pub fn probe_hold(&self, domain: u16) -> io::Result<Pages> {
+        self.privcmd
+            .map_frames(domain, RESOURCE_GRANT_TABLE, 0, 0, 1)
+            .map(Pages)
     }
 
     /// Maps these frames of a ring, whatever they are.
