@@ -265,7 +265,7 @@ check_header() { # the C header of the hypervisor library is what cbindgen makes
         { echo "$header is stale: write it anew with cbindgen --config hv-logger/cbindgen.toml -o $header hv-logger"; exit 1; }
 }
 
-check_shell() { # shellcheck finds nothing in the scripts, and finds a function that is called where errexit does not hold
+check_shell() { # the scripts have no fault that is known to shellcheck, which finds a function that is called where errexit does not hold
     local files host=() dom0=() file
     install_packages shellcheck
     files=$(cd "$ROOT" && git ls-files)
