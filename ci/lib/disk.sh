@@ -24,7 +24,7 @@ DISK_PACKAGES="systemd-sysv udev dbus kmod initramfs-tools zstd busybox iproute2
 part_deb() {
     local release=${XENLR_DEB_RELEASE:-trixie} disk=$NIGHTLY/deb.disk
     "$ROOT/build.sh" deb --release "$release"
-    install_packages debootstrap
+    install_packages debootstrap fdisk
     disk_system "$release"
     with_lock "disk-$release" quietly "$NIGHTLY/deb-disk.log" bash "$DISK_SH" disk "$DISK_SYSTEM" "$release" "$disk"
     bash "$DISK_SH" start install "$disk"
