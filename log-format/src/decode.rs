@@ -102,24 +102,24 @@ impl Decoder {
             return Ok((length, self.take_short_tsc(slot, expected.step, ticks)?));
         }
         let mut input = In::new(input);
-        let (form, place) = get_place(&self.predictor, slot, expected, &mut input)?;
-        self.decode_form(form, &place, input)
+        let (form, at) = get_head(&self.predictor, slot, expected, &mut input)?;
+        self.decode_form(form, &at, input)
     }
 
     /// The record is whole: takes it in.
     #[inline(always)]
     pub(crate) fn take<'a>(
         &mut self,
-        place: &Place,
+        at: &At,
         record: Record<'a>,
         input: &In,
     ) -> Result<(usize, Item<'a>), DecodeError> {
         let item = Item {
-            sync: place.sync,
-            witness: place.witness,
+            sync: at.sync,
+            witness: at.witness,
             record,
         };
-        self.predictor.observe(place.slot, place.step, &item);
+        self.predictor.observe(at.slot, at.step, &item);
         Ok((input.used(), item))
     }
 
@@ -140,7 +140,7 @@ impl Decoder {
 }
 
 /// Where a record that is being read stands, and what is expected there.
-pub(crate) struct Place {
+pub(crate) struct At {
     slot: usize,
     pub(crate) expected: Follower,
     pub(crate) step: u64,
@@ -150,12 +150,12 @@ pub(crate) struct Place {
 
 /// Reads what all forms begin with.
 #[inline(always)]
-fn get_place(
+fn get_head(
     predictor: &Predictor,
     slot: usize,
     expected: Follower,
     input: &mut In,
-) -> Result<(Form, Place), DecodeError> {
+) -> Result<(Form, At), DecodeError> {
     let (form, step) = tag::get(input, expected.step)?;
     let sync = predictor.sync.checked_add(step).ok_or(DecodeError::Range)?;
     if !predictor.allows(step, form.is_commit()) {
@@ -168,12 +168,12 @@ fn get_place(
     } else {
         predictor.witness
     };
-    let place = Place {
+    let at = At {
         slot,
         expected,
         step,
         sync,
         witness,
     };
-    Ok((form, place))
+    Ok((form, at))
 }

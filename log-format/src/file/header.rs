@@ -38,7 +38,7 @@ pub struct Header {
     /// The recorded domain.
     pub domain: Domain,
     /// What the domain was configured with, by the names of xl's configuration files.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<String, Setting>,
     /// The same as the text of such a file: logs before version 3 have this instead.
     #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::{Form, Rules};
 use crate::DecodeError;
-use crate::decode::Place;
+use crate::decode::At;
 use crate::encode::Head;
 use crate::numbered::numbered;
 use crate::predict::{Phase, Predictor};
@@ -69,7 +69,7 @@ impl Rules for End {
     }
 
     #[inline(always)]
-    fn get(_: Form, _: &Predictor, _: &Place, input: &mut In) -> Result<Self, DecodeError> {
+    fn get(_: Form, _: &Predictor, _: &At, input: &mut In) -> Result<Self, DecodeError> {
         Ok(Self {
             reason: EndReason::from_number(input.byte()?).ok_or(DecodeError::Range)?,
             code: input.varint_u32()?,

@@ -5,7 +5,7 @@
 use core::fmt;
 
 use super::{Form, Record, Rules};
-use crate::decode::Place;
+use crate::decode::At;
 use crate::encode::Head;
 use crate::predict::{Follower, Predictor};
 use crate::record::Item;
@@ -38,8 +38,8 @@ impl Rules for Event {
     }
 
     #[inline(always)]
-    fn get(form: Form, _: &Predictor, place: &Place, input: &mut In) -> Result<Self, DecodeError> {
-        let expected = place.expected.port;
+    fn get(form: Form, _: &Predictor, at: &At, input: &mut In) -> Result<Self, DecodeError> {
+        let expected = at.expected.port;
         if form == Form::EventExpected {
             return Ok(Self { port: expected });
         }

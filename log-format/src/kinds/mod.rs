@@ -15,7 +15,7 @@ mod wallclock;
 
 use core::fmt;
 
-use crate::decode::Place;
+use crate::decode::At;
 use crate::encode::Head;
 use crate::numbered::numbered;
 use crate::predict::Predictor;
@@ -59,7 +59,7 @@ pub(crate) trait Rules {
     fn get<'a>(
         form: Form,
         predictor: &Predictor,
-        place: &Place,
+        at: &At,
         input: &mut In<'a>,
     ) -> Result<Self::Fields<'a>, DecodeError>;
 
@@ -241,13 +241,13 @@ macro_rules! kinds {
             pub(crate) fn decode_form<'a>(
                 &mut self,
                 form: Form,
-                place: &Place,
+                at: &At,
                 mut input: In<'a>,
             ) -> Result<(usize, Item<'a>), DecodeError> {
                 match form {
                     $($(Form::$form => {
-                        let fields = <$rules>::get(Form::$form, &self.predictor, place, &mut input)?;
-                        self.take(place, Record::$kind(fields), &input)
+                        let fields = <$rules>::get(Form::$form, &self.predictor, at, &mut input)?;
+                        self.take(at, Record::$kind(fields), &input)
                     })*)*
                 }
             }

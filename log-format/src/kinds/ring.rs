@@ -8,7 +8,7 @@ use core::fmt;
 
 use super::{Form, Rules};
 use crate::DecodeError;
-use crate::decode::Place;
+use crate::decode::At;
 use crate::encode::Head;
 use crate::predict::Predictor;
 use crate::varint::{In, Out};
@@ -112,7 +112,7 @@ impl Rules for Console {
     fn get<'a>(
         _: Form,
         predictor: &Predictor,
-        _: &Place,
+        _: &At,
         input: &mut In<'a>,
     ) -> Result<RingIn<'a>, DecodeError> {
         get_ring(&predictor.states.console, false, input)
@@ -157,7 +157,7 @@ impl Rules for Xenstore {
     fn get<'a>(
         _: Form,
         predictor: &Predictor,
-        _: &Place,
+        _: &At,
         input: &mut In<'a>,
     ) -> Result<RingIn<'a>, DecodeError> {
         get_ring(&predictor.states.xenstore, true, input)

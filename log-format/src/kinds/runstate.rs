@@ -7,7 +7,7 @@ use core::fmt;
 
 use super::{Form, Rules};
 use crate::DecodeError;
-use crate::decode::Place;
+use crate::decode::At;
 use crate::encode::Head;
 use crate::predict::Predictor;
 use crate::varint::{In, Out};
@@ -95,7 +95,7 @@ impl Rules for Runstate {
     }
 
     #[inline(always)]
-    fn get(_: Form, predictor: &Predictor, _: &Place, input: &mut In) -> Result<Self, DecodeError> {
+    fn get(_: Form, predictor: &Predictor, _: &At, input: &mut In) -> Result<Self, DecodeError> {
         let before = &predictor.states.runstate;
         let changes = Changes::from_bits(input.byte()?).ok_or(DecodeError::Range)?;
         let mut now = *before;

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::{Form, Rules};
 use crate::DecodeError;
-use crate::decode::Place;
+use crate::decode::At;
 use crate::encode::Head;
 use crate::predict::Predictor;
 use crate::varint::{In, Out};
@@ -38,8 +38,8 @@ impl Rules for Start {
     }
 
     #[inline(always)]
-    fn get(_: Form, _: &Predictor, place: &Place, input: &mut In) -> Result<Self, DecodeError> {
-        if place.sync != 0 {
+    fn get(_: Form, _: &Predictor, at: &At, input: &mut In) -> Result<Self, DecodeError> {
+        if at.sync != 0 {
             return Err(DecodeError::Order);
         }
         Ok(Self {

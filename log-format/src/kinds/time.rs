@@ -10,7 +10,7 @@ use core::fmt;
 
 use super::{Form, Rules};
 use crate::DecodeError;
-use crate::decode::Place;
+use crate::decode::At;
 use crate::encode::Head;
 use crate::predict::Predictor;
 use crate::varint::{In, Out};
@@ -119,12 +119,7 @@ impl Rules for TimeInfo {
     }
 
     #[inline(always)]
-    fn get(
-        form: Form,
-        predictor: &Predictor,
-        _: &Place,
-        input: &mut In,
-    ) -> Result<Self, DecodeError> {
+    fn get(form: Form, predictor: &Predictor, _: &At, input: &mut In) -> Result<Self, DecodeError> {
         let mut surprises = Surprises::empty();
         if form == Form::Time {
             surprises = Surprises::from_bits(input.byte()?)

@@ -13,7 +13,7 @@
 use core::fmt;
 
 use super::{Form, Kind, Record, Rules};
-use crate::decode::Place;
+use crate::decode::At;
 use crate::encode::Head;
 use crate::predict::{Phase, Predictor};
 use crate::record::Item;
@@ -94,7 +94,7 @@ impl Rules for Tsc {
     fn get(
         form: Form,
         predictor: &Predictor,
-        place: &Place,
+        at: &At,
         input: &mut In,
     ) -> Result<Self, DecodeError> {
         let state = &predictor.states.tsc;
@@ -103,7 +103,7 @@ impl Rules for Tsc {
             Form::TscSleep => state.after_sleep().wrapping_add(input.signed()?),
             _ => {
                 let ticks = input.varint()?;
-                if ticks < SLEEP_TICKS && place.step == u64::from(place.expected.step) {
+                if ticks < SLEEP_TICKS && at.step == u64::from(at.expected.step) {
                     return Err(DecodeError::Overlong);
                 }
                 state.last.wrapping_add(ticks)

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::{Form, Rules};
 use crate::DecodeError;
-use crate::decode::Place;
+use crate::decode::At;
 use crate::encode::Head;
 use crate::numbered::numbered;
 use crate::predict::Predictor;
@@ -74,7 +74,7 @@ impl Rules for Value<'static> {
     fn get<'a>(
         _: Form,
         _: &Predictor,
-        _: &Place,
+        _: &At,
         input: &mut In<'a>,
     ) -> Result<Value<'a>, DecodeError> {
         let byte = input.byte()?;

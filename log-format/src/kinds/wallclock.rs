@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::{Form, Rules};
 use crate::DecodeError;
-use crate::decode::Place;
+use crate::decode::At;
 use crate::encode::Head;
 use crate::predict::Predictor;
 use crate::varint::{In, Out};
@@ -38,7 +38,7 @@ impl Rules for Wallclock {
     }
 
     #[inline(always)]
-    fn get(_: Form, predictor: &Predictor, _: &Place, input: &mut In) -> Result<Self, DecodeError> {
+    fn get(_: Form, predictor: &Predictor, _: &At, input: &mut In) -> Result<Self, DecodeError> {
         let sec = predictor.states.wallclock.wrapping_add(input.signed()?);
         let nsec = input.varint_u32()?;
         if nsec >= NSEC_PER_SEC {
