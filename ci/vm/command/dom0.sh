@@ -98,8 +98,8 @@ wait_console gone 'run 1000000000000'
 wait_until spins gone || fail "the guest does not compute: $(console gone)"
 xl destroy gone
 wait_log gone
-spins=$log
-says 0 '^state  *complete, lost' xenlr info "$spins"
+gone=$log
+says 0 '^state  *complete, lost' xenlr info "$gone"
 kill "$(cat /run/xenlr-daemon.pid)"
 wait_until test ! -d "/proc/$(cat /run/xenlr-daemon.pid)"
 expect 'locks that are left' 0 "$(locks)"
@@ -161,11 +161,8 @@ says 0 'it can be replayed here' xenlr verify "$ended" --check-only
 no_replay ended-replay
 alter "$ended" /tmp/other.xlr header xen_build_id '"00112233"'
 says 2 'boot the Xen that it was recorded under' xenlr verify --check-only /tmp/other.xlr
-says 9 '^no sync point for 5 s' xenlr verify "$spins" --patience 5
+says 8 'no end record' xenlr verify "$gone"
 no_replay gone-replay
-says 9 'is paused$' xenlr replay "$spins" --patience 5
-expect 'the domain is paused' 1 "$(xl list gone-replay | awk 'NR > 1 && $5 ~ /p/' | wc -l)"
-xl destroy gone-replay
 
 says 0 '^ STARTED' xenlr ls
 cat /tmp/said
