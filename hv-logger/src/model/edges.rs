@@ -14,10 +14,12 @@ fn full_within_a_hypercall() -> Model {
     model.start();
     assert_eq!(model.commit(), HVLOG_DONE);
     model.gate.at_sync = 0;
-    while model.gate.attention & HVLOG_BLOCKED == 0 {
+    loop {
         model.tsc();
+        if model.gate.attention & HVLOG_BLOCKED != 0 {
+            return model;
+        }
     }
-    model
 }
 
 #[test]
