@@ -101,9 +101,9 @@ step_start() {
         words+=(-kernel "$disk.kernel" -initrd "$disk.initrd" -append "root=/dev/vda1 console=ttyS0 panic=1")
     fi
     rm -f "$out" "$console"
-    timeout "${XENLR_RIG_TIMEOUT:-1800}" "${XENLR_QEMU:-qemu-system-x86_64}" "${words[@]}" </dev/null || status=$?
+    timeout "${XENLR_RIG_TIMEOUT:-1800}" "${XENLR_QEMU:-qemu-system-x86_64}" "${words[@]}" </dev/null >"$NIGHTLY/deb-$what.qemu" 2>&1 || status=$?
     if [ $status != 0 ] || ! grep -qx 'status 0' "$out"; then
-        tail -n 40 "$out"
+        tail -n 40 "$out" || tail -n 3 "$NIGHTLY/deb-$what.qemu" # QEMU may not have started
         say "the disk's test ($what) failed, QEMU ended with $status; see $out and $console"
         return 1
     fi
