@@ -202,6 +202,20 @@ fn is_paused(xen: &Xen, domid: u16) -> bool {
         .is_ok_and(|all| all.iter().any(|info| info.domid == domid && info.paused))
 }
 
+/// How a replay has ended, if it has. What Xen says of it comes before our patience.
+fn judge(state: State, is_log_used_up: bool, may_go_on: bool) -> Option<Outcome> {
+    match state {
+        State::Ended | State::Released => Some(Outcome::Equal),
+        State::Until => Some(Outcome::Until),
+        State::Diverged => Some(Outcome::Diverged),
+        State::Failed => Some(Outcome::Failed),
+        State::Waiting | State::Running | State::Ending if is_log_used_up => {
+            Some(Outcome::LogUsedUp)
+        }
+        State::Waiting | State::Running | State::Ending => (!may_go_on).then_some(Outcome::Stalled),
+    }
+}
+
 fn watch(
     domain: &Domain<'_>,
     ring: &Ring,
@@ -220,18 +234,11 @@ fn watch(
         })?;
         let goes_on = may_go_on(&status);
         match status.state {
-            State::Ended | State::Released => return Ok((Outcome::Equal, status)),
-            State::Until => return Ok((Outcome::Until, status)),
-            State::Diverged => return Ok((Outcome::Diverged, status)),
-            State::Failed => return Ok((Outcome::Failed, status)),
             State::Waiting if feeder.is_done() => looks_at_end += 1,
-            State::Waiting | State::Running | State::Ending => looks_at_end = 0,
+            _ => looks_at_end = 0,
         }
-        if looks_at_end > LOOKS_AT_END {
-            return Ok((Outcome::LogUsedUp, status));
-        }
-        if !goes_on {
-            return Ok((Outcome::Stalled, status));
+        if let Some(outcome) = judge(status.state, looks_at_end > LOOKS_AT_END, goes_on) {
+            return Ok((outcome, status));
         }
         poll::wait(&[signals.as_fd(), channels.as_fd()], LOOK_INTERVAL)
             .map_err(|e| Error::io("wait for events", e))?;
@@ -247,6 +254,18 @@ fn watch(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patience_ends_what_has_no_other_end() {
+        assert_eq!(judge(State::Running, false, true), None);
+        assert_eq!(judge(State::Running, false, false), Some(Outcome::Stalled));
+        assert_eq!(judge(State::Ended, false, false), Some(Outcome::Equal));
+        assert_eq!(
+            judge(State::Diverged, false, false),
+            Some(Outcome::Diverged)
+        );
+        assert_eq!(judge(State::Waiting, true, false), Some(Outcome::LogUsedUp));
+    }
 
     #[test]
     fn only_a_guest_that_could_run_stands_still() {
