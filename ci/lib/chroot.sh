@@ -1,5 +1,5 @@
 # Folders with a Debian release of their own, for what has to be built or tried on another release than the machine's.
-# Needs common.sh and apt.sh. Run as a program (with root's rights) it is one step: bash ci/lib/chroot.sh STEP ARG…
+# Needs common.sh and apt.sh.
 # shellcheck shell=bash
 
 DEBIAN_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -22,7 +22,7 @@ in_chroot() {
 archive_lines() {
     local release=$1 uri security
     uri=$(archive_uri)
-    security=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' | awk '$2 ~ /-security$/ { print $1; exit }')
+    security=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' | awk '!found && $2 ~ /-security$/ { print $1; found = 1 }')
     printf 'deb %s %s main\ndeb-src %s %s main\n' "$uri" "$release" "$uri" "$release"
     printf 'deb %s %s-updates main\n' "$uri" "$release"
     [ -z "$security" ] || printf 'deb %s %s-security main\n' "$security" "$release"
@@ -41,4 +41,15 @@ make_chroot() {
     in_chroot "$dir" env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "$@"
     in_chroot "$dir" apt-get -q clean
     [ ! -f "$bundle" ] || [ ! -f "$dir$bundle" ] || as_root cp "$bundle" "$dir$bundle"
+}
+
+# kept_chroot NAME DIR FUNCTION ARG…: a step that makes the system DIR of the cache, and takes away the older ones of this name,
+# unless it is there. To be called under a lock.
+kept_chroot() {
+    local name=$1 dir=$2 old
+    [ ! -e "$dir/done" ] || return 0
+    ask_for_root
+    for old in "$CACHE/chroot/$name-"*; do as_root rm -rf --one-file-system "$old"; done
+    step "Debian $name" "${@:3}"
+    as_root touch "$dir/done"
 }

@@ -1,20 +1,8 @@
 # ./build.sh deb: the packages of packaging/, for one Debian release. Needs common.sh, apt.sh, xen.sh, image.sh and chroot.sh.
 #
-# Results lie in the cache, keyed by what they are made of. Each step that writes there is a process of its own with errexit
-# (bash ci/lib/deb.sh STEP ARG…), and writes the file "done" last.
+# Results lie in the cache, keyed by what they are made of.
 # shellcheck shell=bash
 
-if [ "${BASH_SOURCE[0]}" = "$0" ]; then
-    set -euo pipefail
-    shopt -s inherit_errexit
-    # shellcheck source-path=SCRIPTDIR
-    . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-    . "$ROOT/ci/lib/apt.sh"
-    . "$ROOT/ci/lib/xen.sh"
-    . "$ROOT/ci/lib/chroot.sh"
-fi
-
-DEB_SH=$ROOT/ci/lib/deb.sh
 DEB_RELEASES="trixie bookworm"
 
 # deb_suffix RELEASE: what its packages' versions end with, so that those of a newer release are newer.
@@ -53,18 +41,8 @@ deb_chroot() {
     DEB_CHROOT=$CACHE/chroot/$release-$key
     [ ! -e "$DEB_CHROOT/done" ] || return 0
     install_packages debootstrap
-    say "making a Debian $release to build in (about three minutes)"
     # shellcheck disable=SC2086
-    with_lock "chroot-$release" quietly "$CACHE/logs/chroot-$release.log" \
-        bash "$DEB_SH" chroot "$release" "$DEB_CHROOT" $packages
-}
-
-step_chroot() {
-    local release=$1 dir=$2
-    [ ! -e "$dir/done" ] || return 0
-    for old in "$CACHE/chroot/$release-"*; do as_root rm -rf --one-file-system "$old"; done
-    make_chroot "$release" "$dir" "${@:3}"
-    as_root touch "$dir/done"
+    with_lock "chroot-$release" kept_chroot "$release" "$DEB_CHROOT" make_chroot "$release" "$DEB_CHROOT" $packages
 }
 
 # ---- the packages -------------------------------------------------------------------------------------------------------
@@ -98,22 +76,20 @@ build_source() {
     fi
 }
 
-# step_build SOURCE RELEASE OUT: one source package. The caller exports what it is made of: XENLR_INTERFACE, and XEN_COMMIT, or
-# DEB_XEN (a folder with xen.gz and config) and DEB_CLI; and DEB_CHROOT.
-step_build() {
-    local source=$1 release=$2 out=$3 dir
-    [ ! -e "$out/done" ] || return 0
-    rm -rf "$out" "$out.tmp"
-    dir=$out.tmp/$source-$(deb_version "$release")
-    mkdir -p "$dir"
+# make_deb OUT SOURCE RELEASE: the packages of one source package. The caller exports what it is made of: XENLR_INTERFACE, and
+# XEN_COMMIT, or DEB_XEN (a folder with xen.gz and config) and DEB_CLI; and DEB_CHROOT.
+make_deb() {
+    local out=$1 source=$2 release=$3 version tmp dir
+    tmp=$(mktemp -d "$CACHE/tmp/deb.XXXXXX")
+    version=$(deb_version "$release")
+    dir=$tmp/$source-$version
+    mkdir "$dir"
     cp -r "$ROOT/packaging/$source/." "$dir/"
     write_changelog "$source" "$release" "$dir/debian/changelog"
     "fill_${source//-/_}" "$dir"
     build_source "$dir"
-    mkdir -p "$out"
-    mv "$out.tmp"/*.deb "$out/"
-    rm -rf "$out.tmp"
-    touch "$out/done"
+    mv "$tmp"/*.deb "$out/"
+    rm -rf "$tmp"
 }
 
 fill_xenlr() {
@@ -138,19 +114,18 @@ fill_xenlr_tools() {
 build_deb() {
     local source=$1 release=$2 key
     source_commit xenlr
-    XENLR_INTERFACE=$(deb_interface) DEB_XEN=$XEN_OUT DEB_CLI=$DIST/xenlr
+    XENLR_INTERFACE=$(deb_interface)
+    DEB_XEN=$XEN_OUT DEB_CLI=$DIST/xenlr
     case $source in
     xenlr) key=$(sha256sum "$DEB_XEN/xen.gz" "$DEB_XEN/config" "$DEB_CLI" "$ROOT/docs/man/xenlr.1" "$ROOT/xenlr/xenlr-daemon.service" |
         sed 's/ .*//') ;;
     xenlr-tools) key=$(tree_key "$XEN_COMMIT" "${TOOLS_INPUTS[@]}" docs) ;;
     esac
     key=$(hash_of "$source" "$release" "$XENLR_INTERFACE" "$key" "$(hash_paths "$ROOT/packaging/$source")" "$(basename "${DEB_CHROOT:-}")" \
-        "$(declare -f step_build build_source fill_xenlr fill_xenlr_tools deb_version)")
+        "$(declare -f make_deb build_source fill_xenlr fill_xenlr_tools deb_version)")
     DEB_OUT=$CACHE/out/deb-$source-$release-$key
-    [ ! -e "$DEB_OUT/done" ] || { touch "$DEB_OUT"; return 0; }
-    say "building the packages of $source for $release"
     export XENLR_INTERFACE XEN_COMMIT DEB_XEN DEB_CLI DEB_CHROOT
-    with_lock "deb-$release" quietly "$CACHE/logs/deb-$source-$release.log" bash "$DEB_SH" build "$source" "$release" "$DEB_OUT"
+    once "deb-$release" "$DEB_OUT" "packages of $source for $release" make_deb "$source" "$release"
     keep_newest 4 "$CACHE/out/deb-$source-$release-"
 }
 
@@ -225,5 +200,3 @@ FILES
     grep 'E: xenlr: file-in-usr-local' "$dir/lintian" || { cat "$dir/lintian"; return 1; }
     rm -rf "$dir"
 }
-
-[ "${BASH_SOURCE[0]}" != "$0" ] || "step_$1" "${@:2}"

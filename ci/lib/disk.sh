@@ -4,18 +4,6 @@
 # kernel by itself, so that packages and GRUB are installed in the running system; then the disk boots by its own means.
 # shellcheck shell=bash
 
-if [ "${BASH_SOURCE[0]}" = "$0" ]; then
-    set -euo pipefail
-    shopt -s inherit_errexit
-    # shellcheck source-path=SCRIPTDIR
-    . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-    . "$ROOT/ci/lib/apt.sh"
-    . "$ROOT/ci/lib/image.sh"
-    . "$ROOT/ci/lib/chroot.sh"
-    NIGHTLY=$TARGET/nightly
-fi
-
-DISK_SH=$ROOT/ci/lib/disk.sh
 DISK_MB=3072
 # man-db is left out: under emulation its index takes longer than all the rest.
 DISK_PACKAGES="systemd-sysv udev dbus kmod initramfs-tools zstd busybox iproute2 procps"
@@ -26,9 +14,9 @@ part_deb() {
     "$ROOT/build.sh" deb --release "$release"
     install_packages debootstrap fdisk
     disk_system "$release"
-    with_lock "disk-$release" quietly "$NIGHTLY/deb-disk.log" bash "$DISK_SH" disk "$DISK_SYSTEM" "$release" "$disk"
-    bash "$DISK_SH" start install "$disk"
-    bash "$DISK_SH" start record "$disk"
+    step "a disk with them" make_disk "$DISK_SYSTEM" "$release" "$disk"
+    step "installing them there" start_disk install "$disk"
+    step "recording a guest there" start_disk record "$disk"
     echo "$release: $(sed -n 's/^installed: //p' "$NIGHTLY/deb-install.out")GRUB booted Xen," \
         "daemon $(sed -n 's/^daemon: //p' "$NIGHTLY/deb-record.out"), recorded across its restart," \
         "$(grep '^equal: ' "$NIGHTLY/deb-record.out")"
@@ -37,16 +25,13 @@ part_deb() {
 
 # disk_system RELEASE: sets DISK_SYSTEM, a folder with the system before the packages come, made anew each month.
 disk_system() {
-    DISK_SYSTEM=$CACHE/chroot/disk-$1-$(hash_of "$DISK_PACKAGES" "$(declare -f make_chroot archive_lines step_system)" "$(date -u +%Y-%m)")
+    DISK_SYSTEM=$CACHE/chroot/disk-$1-$(hash_of "$DISK_PACKAGES" "$(declare -f make_chroot archive_lines make_disk_system)" "$(date -u +%Y-%m)")
     [ ! -e "$DISK_SYSTEM/done" ] || return 0
-    say "making a Debian $1 with kernel and GRUB (about three minutes)"
-    with_lock "disk-$1" quietly "$CACHE/logs/disk-$1.log" bash "$DISK_SH" system "$1" "$DISK_SYSTEM"
+    with_lock "disk-$1" kept_chroot "disk-$1" "$DISK_SYSTEM" make_disk_system "$1" "$DISK_SYSTEM"
 }
 
-step_system() {
+make_disk_system() {
     local release=$1 dir=$2 apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends)
-    [ ! -e "$dir/done" ] || return 0
-    for old in "$CACHE/chroot/disk-$release-"*; do as_root rm -rf --one-file-system "$old"; done
     # shellcheck disable=SC2086
     make_chroot "$release" "$dir" $DISK_PACKAGES
     echo force-unsafe-io | as_root tee "$dir/etc/dpkg/dpkg.cfg.d/unsafe-io"
@@ -60,12 +45,11 @@ step_system() {
         as_root tee -a "$dir/etc/default/grub"
     echo '/dev/vda1 / ext4 errors=remount-ro 0 1' | as_root tee "$dir/etc/fstab"
     echo xenlr-test | as_root tee "$dir/etc/hostname"
-    as_root touch "$dir/done"
 }
 
-# step_disk SYSTEM RELEASE OUT: the disk with system, packages (and those that they need, as apt's archive) and test
+# make_disk SYSTEM RELEASE OUT: the disk with system, packages (and those that they need, as apt's archive) and test
 # → OUT, OUT.kernel, OUT.initrd
-step_disk() {
+make_disk() {
     local system=$1 release=$2 out=$3 root=$3.root
     as_root rm -rf --one-file-system "$root"
     # shellcheck disable=SC2064  # this folder
@@ -87,9 +71,9 @@ step_disk() {
     as_root chown "$(id -u)" "$out" "$out.kernel" "$out.initrd"
 }
 
-# step_start WHAT DISK: starts the disk's system to "install" or to "record"; fails unless its test said "status 0"
+# start_disk WHAT DISK: starts the disk's system to "install" or to "record"; fails unless its test said "status 0"
 # → $NIGHTLY/deb-WHAT.out, deb-WHAT.console
-step_start() {
+start_disk() {
     local what=$1 disk=$2 out=$NIGHTLY/deb-$1.out console=$NIGHTLY/deb-$1.console words cpu status=0
     # The processor of ci/rig, for its reasons.
     cpu=EPYC-v4,+svm,-monitor,-rdrand,-rdseed,-rdpid,-xsaveopt,-xsavec,-xsaves,-umip
@@ -104,9 +88,6 @@ step_start() {
     timeout "${XENLR_RIG_TIMEOUT:-1800}" "${XENLR_QEMU:-qemu-system-x86_64}" "${words[@]}" </dev/null >"$NIGHTLY/deb-$what.qemu" 2>&1 || status=$?
     if [ $status != 0 ] || ! grep -qx 'status 0' "$out"; then
         tail -n 40 "$out" || tail -n 3 "$NIGHTLY/deb-$what.qemu" # QEMU may not have started
-        say "the disk's test ($what) failed, QEMU ended with $status; see $out and $console"
-        return 1
+        die "the disk's test ($what) failed, QEMU ended with $status; see $out and $console"
     fi
 }
-
-[ "${BASH_SOURCE[0]}" != "$0" ] || "step_$1" "${@:2}"

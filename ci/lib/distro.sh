@@ -10,7 +10,7 @@ part_distro() {
     rm -rf "$NIGHTLY/clone"
     git clone -q "$ROOT" "$NIGHTLY/clone"
     for run in $DISTRO_RUNS; do
-        if bash "${BASH_SOURCE[0]}" "${run%:*}" "${run#*:}"; then
+        if own_process try_distro "${run%:*}" "${run#*:}"; then
             result=$(cat "$NIGHTLY/distro-${run/:/-}.result")
         else
             result="BAD, log: ${NIGHTLY#"$ROOT"/}/distro-${run/:/-}.log" bad=1
@@ -33,7 +33,7 @@ try_distro() {
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
     chmod 755 "$dir"
-    quietly "$log" make_chroot "$release" "$dir" git ca-certificates
+    quietly "$log" own_process make_chroot "$release" "$dir" git ca-certificates
     as_root cp -r --no-preserve=ownership "$NIGHTLY/clone" "$dir/root/xenlr"
     if [ -n "${XENLR_DOWNLOADS:-}" ]; then
         as_root cp -r "$XENLR_DOWNLOADS" "$dir/root/given"
@@ -50,16 +50,3 @@ try_distro() {
     esac
     echo "$line ($((SECONDS - start)) s$given)" >"${log%.log}.result"
 }
-
-# Run as a program it is one try, so that the first command that fails ends it.
-if [ "${BASH_SOURCE[0]}" = "$0" ]; then
-    set -euo pipefail
-    shopt -s inherit_errexit
-    PROG=distro
-    # shellcheck source-path=SCRIPTDIR
-    . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-    . "$ROOT/ci/lib/apt.sh"
-    . "$ROOT/ci/lib/chroot.sh"
-    NIGHTLY=$TARGET/nightly
-    try_distro "$@"
-fi
