@@ -66,5 +66,8 @@ numbered! {
         RingIndex = 1 "impossible ring index",
         /// A record cannot be written, or the log to replay cannot be decoded.
         Log = 2 "unusable log",
+        /// A recorded guest asked for more values within one hypercall than the ring had room for
+        /// (`on_full=stop`).
+        Full = 3 "full ring within a hypercall",
     }
 }
