@@ -70,6 +70,11 @@ pub fn failure_text(mode: Mode, number: u32) -> String {
         }
         (Some(Failure::Log), Mode::Replay) => "a record cannot be decoded".to_owned(),
         (Some(Failure::Log), _) => "a record could not be logged".to_owned(),
+        (Some(Failure::Full), _) => {
+            "one hypercall asked for more values than the ring had room for; a larger buffer_kb \
+             helps"
+                .to_owned()
+        }
         (None, _) => format!("error {number}, which this xenlr does not know"),
     }
 }
