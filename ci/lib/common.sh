@@ -16,8 +16,13 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# hash_of WORD...: a short digest of the words, for cache keys.
-hash_of() { printf '%s\0' "$@" | sha256sum | cut -c1-20; }
+# hash_of WORD...: a short digest of the words, for cache keys. No word may be empty: that is what a command leaves that failed in
+# its substitution, whose status nobody sees.
+hash_of() {
+    local word
+    for word; do [ -n "$word" ] || die "a part of a cache key is empty: one of its commands failed"; done
+    printf '%s\0' "$@" | sha256sum | cut -c1-20
+}
 
 # hash_paths PATH...: a digest of names and contents below the paths; those that do not exist count as absent.
 # Neither build products (target/) nor the place of the checkout count.

@@ -121,7 +121,7 @@ build_deb() {
         sed 's/ .*//') ;;
     xenlr-tools) key=$(tree_key "$XEN_COMMIT" "${TOOLS_INPUTS[@]}" docs) ;;
     esac
-    key=$(hash_of "$source" "$release" "$XENLR_INTERFACE" "$key" "$(hash_paths "$ROOT/packaging/$source")" "$(basename "${DEB_CHROOT:-}")" \
+    key=$(hash_of "$source" "$release" "$XENLR_INTERFACE" "$key" "$(hash_paths "$ROOT/packaging/$source")" "$(basename "${DEB_CHROOT:-none}")" \
         "$(declare -f make_deb build_source fill_xenlr fill_xenlr_tools deb_version)")
     DEB_OUT=$CACHE/out/deb-$source-$release-$key
     export XENLR_INTERFACE XEN_COMMIT DEB_XEN DEB_CLI DEB_CHROOT
