@@ -108,7 +108,7 @@ verb_image() {
     verb_tools
     build_dom0 "$TOOLS_OUT"
     install_file "$DOM0_INITRD" "$DIST/dom0.cpio"
-    install_file "$KERNEL/vmlinuz" "$DIST/vmlinuz"
+    install_file "$KERNEL_FOLDER/vmlinuz" "$DIST/vmlinuz"
     verb_guest
     verb_cli
 }

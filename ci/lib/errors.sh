@@ -52,7 +52,7 @@ STUB
     done
     for name in demo soak nightly test bench/run; do
         cp "$dir/tree/ci/$name" "$dir/tree/ci/$name.real"
-        printf '#!/bin/bash\necho %s >>%s/ran\n' "$name" "$dir" >"$dir/tree/ci/$name"
+        printf '#!/bin/bash\necho "%s ${KERNEL:-}" >>%s/ran\n' "$name" "$dir" >"$dir/tree/ci/$name"
     done
     mkdir -p "$repo/xen/include/public"
     echo '    uint32_t magic; ' >"$repo/xen/include/public/xenlr.h"
@@ -110,6 +110,9 @@ errors_check() {
     in_tree ./build.sh demo
     [ "$status" = 0 ] && [ -e "$dir/ran" ] || complain "control: the run fails with nothing broken"
     cp -r "$dir"/cache/grub-* "$dir/grub"
+    [ "$(cat "$dir/ran")" = 'demo ' ] || complain "the demo gets a kernel that the user did not name: $(cat "$dir/ran")"
+    in_tree KERNEL=/own/kernel ./build.sh demo
+    grep -qx 'demo /own/kernel' "$dir/ran" || complain "the user's kernel does not come to the demo: $(cat "$dir/ran")"
 
     ends_at 'the packages' 'apt-get *-y *install *' none MISSING=1
     ends_at 'the series' 'git * am -q *' 'out/xen-*'

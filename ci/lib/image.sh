@@ -7,11 +7,11 @@ DIST=$TARGET/dist
 
 # ---- third-party packages, unpacked in the cache ----------------------------------------------------------------------
 
-# fetch_kernel: sets KERNEL, a folder with vmlinuz and modules/ (loadable by busybox) with modules.dep.
+# fetch_kernel: sets KERNEL_FOLDER, a folder with vmlinuz and modules/ (loadable by busybox) with modules.dep.
 fetch_kernel() {
-    KERNEL=$CACHE/kernel-$(release_codename)
-    export KERNEL
-    once kernel "$KERNEL" "fetching the kernel of dom0" fetch_kernel_in
+    KERNEL_FOLDER=$CACHE/kernel-$(release_codename)
+    export KERNEL_FOLDER
+    once kernel "$KERNEL_FOLDER" "fetching the kernel of dom0" fetch_kernel_in
 }
 
 fetch_kernel_in() { # OUT
@@ -85,7 +85,7 @@ add_program() {
 module_order() {
     local name file need
     for name; do
-        file=$(find "$KERNEL/modules" -name "${name//[-_]/[-_]}.ko" | head -n 1)
+        file=$(find "$KERNEL_FOLDER/modules" -name "${name//[-_]/[-_]}.ko" | head -n 1)
         [ -n "$file" ] || continue # built into the kernel
         # shellcheck disable=SC2046
         module_order $(/sbin/modinfo -F depends "$file" | tr ',' ' ')
@@ -162,7 +162,7 @@ build_dom0() {
     local tools=$1 key
     fetch_kernel
     if [ -e "$tools/done" ]; then key=$(basename "$tools"); else key=$(hash_paths "$tools"); fi
-    key=$(hash_of "$key" "$(cat "$KERNEL/version")" "$(hash_paths "$ROOT/ci/dom0" "$ROOT/ci/lib/image.sh")")
+    key=$(hash_of "$key" "$(cat "$KERNEL_FOLDER/version")" "$(hash_paths "$ROOT/ci/dom0" "$ROOT/ci/lib/image.sh")")
     once dom0 "$CACHE/out/dom0-$key" "image of dom0" make_dom0_image "$tools"
     DOM0_INITRD=$CACHE/out/dom0-$key/dom0.cpio
     keep_newest 8 "$CACHE/out/dom0-"
@@ -196,7 +196,7 @@ build_guests() {
 }
 
 make_guests() {
-    install_file "$KERNEL/vmlinuz" "$DIST/guests/vmlinuz"
+    install_file "$KERNEL_FOLDER/vmlinuz" "$DIST/guests/vmlinuz"
     install_file "$GRUB/grub.xen" "$DIST/guests/grub.xen"
     make_linux_guest_initrd "$TARGET/linux-initrd.gz"
     install_file "$TARGET/linux-initrd.gz" "$DIST/guests/linux-initrd.gz"
