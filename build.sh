@@ -122,6 +122,7 @@ verb_deb() {
     *) die "deb: wants --release NAME or nothing, not: $*" ;;
     esac
     deb_suffix "$release" >/dev/null
+    verb_deps
     verb_xen
     verb_cli
     make_debs "$release"
@@ -174,6 +175,9 @@ main() {
     *)
         if [ -n "$script" ]; then
             verb_image
+            # Before anything runs in the background, where sudo could not ask.
+            # shellcheck disable=SC2086  # words
+            [ "$verb" != test ] || install_packages $PACKAGES_TEST
             exec "$script" "$@"
         fi
         "verb_$verb" "$@" ;;

@@ -16,7 +16,8 @@ build_instruments() {
 use_xen() {
     local tools headers
     variant=$1
-    headers=$CACHE/xen/tools-$variant/tools/include
+    source_commit "$variant"
+    headers=$XEN_FOLDER/tools-$variant/tools/include
     unset XENLR_XEN XENLR_TOOLS
     if [ "$variant" = stock ]; then
         build_xen stock

@@ -4,7 +4,9 @@
 # shellcheck shell=bash
 
 PACKAGES_BUILD="build-essential bison flex acpica-tools python3-dev python3-setuptools libncurses-dev uuid-dev zlib1g-dev
-    libyajl-dev libglib2.0-dev libpixman-1-dev pkg-config gettext bc git cpio xz-utils zstd busybox-static kmod e2fsprogs patch"
+    libyajl-dev libglib2.0-dev libpixman-1-dev pkg-config gettext bc git cpio xz-utils zstd busybox-static kmod e2fsprogs patch
+    ca-certificates"
+PACKAGES_TEST="shellcheck debhelper lintian"
 PACKAGES_RUST="rustc-web cargo-web rust-web-src"
 QEMU_MIN_MAJOR=10
 

@@ -267,7 +267,8 @@ check_header() { # the C header of the hypervisor library is what cbindgen makes
 
 check_shell() { # the scripts have no fault that is known to shellcheck, which finds a function that is called where errexit does not hold
     local files host=() dom0=() file
-    install_packages shellcheck
+    # shellcheck disable=SC2086  # words
+    install_packages $PACKAGES_TEST
     files=$(cd "$ROOT" && git ls-files)
     cd "$ROOT"
     for file in $files; do
@@ -277,7 +278,7 @@ check_shell() { # the scripts have no fault that is known to shellcheck, which f
         esac
     done
     shellcheck --severity=warning "${host[@]}"
-    shellcheck --severity=info --include=SC2310,SC2311 build.sh ci/lib/*.sh ci/lib/step ci/rig ci/soak ci/nightly ci/demo ci/bench/run ci/bench-host
+    shellcheck --severity=info --include=SC2310,SC2311 build.sh ci/lib/*.sh ci/lib/step ci/source ci/rig ci/soak ci/nightly ci/demo ci/bench/run ci/bench-host
     # In dom0: busybox has "local"; $log and the like are set by /rig/lib.sh, or are for it.
     shellcheck --severity=warning --shell=dash --exclude=SC2154,SC2034,SC2155 "${dom0[@]}"
     echo "${#host[@]} scripts of the host, ${#dom0[@]} of dom0"

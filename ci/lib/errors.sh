@@ -4,7 +4,7 @@
 
 # errors_tree DIR: the copy in DIR/tree, programs in DIR/bin, a small repository in the place of Xen's.
 errors_tree() {
-    local dir=$1 name repo=$1/cache/fake/repo
+    local dir=$1 name repo=$1/cache/xen/fake/repo
     mkdir -p "$dir/tree" "$dir/bin" "$repo/xen" "$repo/tools" "$dir/sysroot/lib/rustlib/src/rust/library/core" "$dir/tree/xen-patches"
     (cd "$ROOT" && tar -c --exclude=target --exclude=.git build.sh ci fuzz xenlr hv-logger minios-guest/Makefile Cargo.* docs) | tar -x -C "$dir/tree"
     : >"$dir/sysroot/lib/rustlib/src/rust/library/core/Cargo.toml"
@@ -75,14 +75,14 @@ STUB
     xen_git "$dir/tree" add -f hv-logger
     # Getting Xen's source has a check of its own.
     # shellcheck disable=SC2016
-    printf '%s\n' 'XEN_REPO=$CACHE/fake/repo' 'make_xen_repo() { :; }' 'find_xen() { :; }' >>"$dir/tree/ci/lib/xen.sh"
+    printf '%s\n' 'XEN_REPO=$CACHE/xen/fake/repo' 'make_xen_repo() { :; }' 'find_xen() { :; }' >>"$dir/tree/ci/lib/xen.sh"
 }
 
 # in_tree WORD=VALUE… COMMAND…: runs a command in the copy; sets status, $dir/said and $dir/errors.
 in_tree() {
     status=0
     (cd "$dir/tree" && env -u FOUND_RUST -u HOST_CARGO STUBS="$dir" PATH="$dir/bin:$PATH" RUSTC="$dir/bin/rustc" \
-        CARGO="$dir/bin/cargo" XENLR_CACHE="$dir/cache" XEN_FOLDER="$dir/cache/fake" XENLR_JOBS=1 PROG= "$@") \
+        CARGO="$dir/bin/cargo" XENLR_CACHE="$dir/cache" XEN_FOLDER="$dir/cache/xen/fake" XENLR_JOBS=1 PROG= "$@") \
         >"$dir/said" 2>"$dir/errors" </dev/null || status=$?
 }
 
@@ -92,8 +92,8 @@ complain() { echo "$*: status $status"; cat "$dir/said" "$dir/errors"; exit 1; }
 # step makes (a pattern below the cache) is not stamped.
 ends_at() {
     local name=$1 pattern=$2 stamp=$3
-    rm -rf "$dir"/cache/{out,tmp,kernel-*,grub-*,fake/repo/.git/refs/series}
-    rm -f "$dir/ran" "$dir/calls" "$dir"/cache/xen/*/xen/.config
+    rm -rf "$dir"/cache/{out,tmp,kernel-*,grub-*,xen/fake/repo/.git/refs/series}
+    rm -f "$dir/ran" "$dir/calls" "$dir"/cache/xen/fake/*/xen/.config
     in_tree BREAK="$pattern" "${@:4}" ./build.sh demo
     [ "$status" != 0 ] || complain "$name: the run does not fail"
     [ ! -e "$dir/ran" ] || complain "$name: the demo was begun"
@@ -161,11 +161,14 @@ errors_check() {
         in_tree ./build.sh $verb ${verb:+$([[ $verb = xen* ]] || echo another)}
         [ "$status" = 1 ] && [ "$(grep -c 'error: ' "$dir/errors")" = 1 ] || complain "$verb takes what it does not know"
     done
-    xen_git "$dir/cache/fake/repo" checkout -q --detach base
+    xen_git "$dir/cache/xen/fake/repo" checkout -q --detach base
     in_tree ./build.sh patches
     [ "$status" = 0 ] || complain "patches"
-    [ "$(xen_git "$dir/cache/fake/repo" rev-parse HEAD)" = "$(xen_git "$dir/cache/fake/repo" rev-parse base)" ] ||
+    [ "$(xen_git "$dir/cache/xen/fake/repo" rev-parse HEAD)" = "$(xen_git "$dir/cache/xen/fake/repo" rev-parse base)" ] ||
         complain "patches moves the HEAD of the repository that all checkouts share"
+    one_check patches
+    [ "$(xen_git "$dir/cache/xen/fake/repo" rev-parse HEAD)" = "$(xen_git "$dir/cache/xen/fake/repo" rev-parse base)" ] ||
+        complain "the check patches moves the HEAD of the repository that all checkouts share"
 
     errors_of_checks
     errors_of_scripts

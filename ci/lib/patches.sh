@@ -50,8 +50,7 @@ verify_patches() {
     [ -n "$(series)" ] || { echo "xen-patches/series is empty"; return 77; }
     tmp=$(mktemp -d)
     source_commit xenlr
-    xen_git "$XEN_REPO" checkout -qf --detach "$XEN_COMMIT"
-    format_series "$XEN_REPO" "$tmp"
+    format_series "$XEN_REPO" "$tmp" "$XEN_COMMIT"
     for name in $(series); do
         cmp "$tmp/$name" "$PATCHES/$name" || { echo "run ./build.sh patches on the git tree"; return 1; }
     done

@@ -61,13 +61,23 @@ checks_dir() {
 # host_cargo ARG...: that cargo with its own rustc, whatever toolchain find_rust chose for what goes into Xen.
 host_cargo() { env -u RUSTC -u CARGO "$HOST_CARGO" "$@"; }
 
-# build_cli: the dom0 command, static → target/dist/xenlr.
-build_cli() {
+# static_cargo ARG…: builds what runs in dom0: static, and without the paths of the crates on this machine → target/cli.
+static_cargo() {
     local flags
     find_cargo
-    # Static, and without the paths of the crates on this machine.
     printf -v flags '%s\x1f%s' -Ctarget-feature=+crt-static "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
     CARGO_ENCODED_RUSTFLAGS=$flags host_cargo build -q --locked --release --manifest-path "$ROOT/Cargo.toml" \
-        -p xenlr --target x86_64-unknown-linux-gnu --target-dir "$TARGET/cli" -j "$JOBS"
+        -p xenlr --target x86_64-unknown-linux-gnu --target-dir "$TARGET/cli" -j "$JOBS" "$@"
+}
+
+# build_example NAME TO: a program of xenlr/examples, for dom0.
+build_example() {
+    static_cargo --example "$1"
+    cp "$TARGET/cli/x86_64-unknown-linux-gnu/release/examples/$1" "$2"
+}
+
+# build_cli: the dom0 command → target/dist/xenlr.
+build_cli() {
+    static_cargo
     install_file "$TARGET/cli/x86_64-unknown-linux-gnu/release/xenlr" "$DIST/xenlr"
 }
