@@ -95,7 +95,7 @@ built() {
     touch "$stamp"
 }
 
-# build_patch NAME COMMIT: the hypervisor as of this patch, and from the toolstack's patches (05) on the tools.
+# build_patch NAME COMMIT: the hypervisor as of this patch, and the tools where the toolstack changes (00, 05).
 build_patch() {
     local name=$1 commit=$2 kind=stock key
     # Before the patch that offers CONFIG_XENLR nothing of Rust is linked.
@@ -103,7 +103,7 @@ build_patch() {
     key=$(hash_of "$(tree_key "$commit" xen Config.mk config scripts version.sh)" "$(hypervisor_inputs $kind)" \
         "$(declare -f configure_hypervisor make_hypervisor)")
     built "$key" build_part "$name" "$commit" hypervisor
-    [[ $name = 05* ]] || return 0
+    [[ $name = 0[05]* ]] || return 0
     key=$(hash_of "$(tree_key "$commit" "${TOOLS_INPUTS[@]}")" "$(gcc -dumpfullversion)" "$(declare -f make_tools)")
     built "$key" build_part "$name" "$commit" tools
 }
