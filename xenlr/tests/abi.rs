@@ -246,6 +246,7 @@ fn numbers(t: &mut Table) {
         let name = match failure {
             control::Failure::RingIndex => "RING_INDEX",
             control::Failure::Log => "LOG",
+            control::Failure::Full => "FULL",
         };
         (name.to_owned(), failure.number())
     });
