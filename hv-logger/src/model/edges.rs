@@ -2,7 +2,7 @@
 //! log has failed, a log that nobody recorded, a port that is closed.
 
 use log_format::ring::{CONS_OFFSET, PROD_OFFSET};
-use log_format::{Encoder, Item, MAX_RECORD_BYTES, Record};
+use log_format::{Encoder, Event, Item, MAX_RECORD_BYTES, Record, Start, Tsc};
 
 use super::*;
 use crate::digest;
@@ -96,13 +96,13 @@ fn who_asks_a_failed_log_to_end_gets_an_answer() {
 fn a_made_up_log_does_not_hold_the_cpu() {
     const EVENTS: usize = 1000;
     let registers = Model::registers(0);
-    let start = Record::Start {
+    let start = Record::Start(Start {
         registers: digest::registers(&registers),
         memory: 7,
         pages: 1,
-    };
+    });
     let witness = digest::witness(digest::add_registers(0, &registers));
-    let events = core::iter::repeat_n(Record::Event { port: 5 }, EVENTS);
+    let events = core::iter::repeat_n(Record::Event(Event { port: 5 }), EVENTS);
     let (mut encoder, mut log) = (Encoder::new(), Vec::new());
     for record in core::iter::once(start).chain(events) {
         let item = Item {
@@ -119,7 +119,7 @@ fn a_made_up_log_does_not_hold_the_cpu() {
     let last = Item {
         sync: 1,
         witness: 0,
-        record: Record::Tsc { value: 1 },
+        record: Record::Tsc(Tsc { value: 1 }),
     };
     let len = encoder.encode(&last, &mut bytes);
     log.extend_from_slice(&bytes[..len]);
