@@ -115,7 +115,7 @@ expect 'locks that are left' 0 "$(locks)"
 
 mkdir /small
 mount -t tmpfs -o size=300k tmpfs /small
-logged full /guests/minios 'cmdline="torture 3"' 'memory=16'
+logged full /guests/minios 'cmdline="torture 3 steps=1000000"' 'memory=16'
 follow() { xenlr extract full -o /small/full.xlr --follow --max-image 0; }
 follow >/tmp/follow 2>&1 &
 wait_console full '^torture: seed'
