@@ -166,6 +166,8 @@ errors_check() {
     [ "$status" = 0 ] || complain "patches"
     [ "$(xen_git "$dir/cache/xen/fake/repo" rev-parse HEAD)" = "$(xen_git "$dir/cache/xen/fake/repo" rev-parse base)" ] ||
         complain "patches moves the HEAD of the repository that all checkouts share"
+    one_check patches # applies the patches as they were just written
+    xen_git "$dir/cache/xen/fake/repo" checkout -q --detach base
     one_check patches
     [ "$(xen_git "$dir/cache/xen/fake/repo" rev-parse HEAD)" = "$(xen_git "$dir/cache/xen/fake/repo" rev-parse base)" ] ||
         complain "the check patches moves the HEAD of the repository that all checkouts share"

@@ -480,7 +480,8 @@ bool hvlog_stage(const struct hvlog *log,
 /*
  Takes a staged `port` back, which is being closed: nobody stages it meanwhile. Any CPU.
  */
-void hvlog_unstage(const struct hvlog *log, uint32_t port);
+void hvlog_unstage(const struct hvlog *log,
+                   uint32_t port);
 
 /*
  Notes that `HVLOG_STALE_*` things changed. Any CPU.
