@@ -263,6 +263,10 @@ check_header() { # the C header of the hypervisor library is what cbindgen makes
     fi
     "$cbindgen" -q --config "$ROOT/hv-logger/cbindgen.toml" "$ROOT/hv-logger" | diff -u "$ROOT/$header" - ||
         { echo "$header is stale: write it anew with cbindgen --config hv-logger/cbindgen.toml -o $header hv-logger"; exit 1; }
+    # Xen has a copy of it.
+    source_commit xenlr
+    xen_git "$XEN_REPO" show "$XEN_COMMIT:xen/include/xen/hv-logger.h" | diff -u - "$ROOT/$header" ||
+        { echo "the series has another header: copy $header to xen/include/xen/ in its tree"; exit 1; }
 }
 
 check_shell() { # the scripts have no fault that is known to shellcheck, which finds a function that is called where errexit does not hold
