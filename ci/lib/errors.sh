@@ -54,7 +54,8 @@ STUB
         cp "$dir/tree/ci/$name" "$dir/tree/ci/$name.real"
         printf '#!/bin/bash\necho "%s ${KERNEL:-}" >>%s/ran\n' "$name" "$dir" >"$dir/tree/ci/$name"
     done
-    mkdir -p "$repo/xen/include/public"
+    mkdir -p "$repo/xen/include/public" "$repo/xen/include/xen"
+    cp "$(find "$dir/tree/hv-logger" -name '*.h' | head -n 1)" "$repo/xen/include/xen/"
     echo '    uint32_t magic; ' >"$repo/xen/include/public/xenlr.h"
     : >"$repo/xen/Kconfig"
     : >"$repo/tools/Makefile"
