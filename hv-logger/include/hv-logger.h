@@ -86,6 +86,11 @@ struct xenlr;
 #define HVLOG_MORE 6
 
 /*
+ As `HVLOG_DONE`, but the guest is to be stopped at the place that `hvlog_next_place` tells.
+ */
+#define HVLOG_PLACE 7
+
+/*
  The console's ring.
  */
 #define HVLOG_RING_CONSOLE 0
@@ -99,6 +104,11 @@ struct xenlr;
  Bytes that one ring update carries at most.
  */
 #define HVLOG_RING_BYTES 1024
+
+/*
+ Pages that a place names.
+ */
+#define HVLOG_PLACE_PAGES 4
 
 /*
  No error.
@@ -141,6 +151,11 @@ struct xenlr;
 #define HVLOG_REASON_FULL 4
 
 /*
+ Asked to, but the guest came to no sync point: the log ends at the last one, without digests.
+ */
+#define HVLOG_REASON_CUT 7
+
+/*
  The witness differs.
  */
 #define HVLOG_DIVERGE_WITNESS 1
@@ -174,6 +189,17 @@ struct xenlr;
  The guest starts from another state.
  */
 #define HVLOG_DIVERGE_START 7
+
+/*
+ The guest never came to the place of a forced commit: `expected` is its address, `actual` how
+ often the guest was there.
+ */
+#define HVLOG_DIVERGE_PLACE 8
+
+/*
+ It came to a place that looks right, but all of its memory is not what it was.
+ */
+#define HVLOG_DIVERGE_PLACE_MEMORY 9
 
 /*
  An ordinary page.
@@ -287,6 +313,42 @@ struct hvlog_end
      Pages in the digest.
      */
     uint32_t pages;
+    uint32_t pad;
+};
+
+/*
+ Where the guest stands, between two sync points, when a commit is forced: log-format's `Place`.
+ */
+struct hvlog_place
+{
+    /*
+     Instruction pointer.
+     */
+    uint64_t rip;
+    /*
+     Digest of the registers.
+     */
+    uint64_t registers;
+    /*
+     Digest of the FPU, of the pages that registers point to, and of those named.
+     */
+    uint64_t state;
+    /*
+     Digest of all memory; 0 when it was not made.
+     */
+    uint64_t memory;
+    /*
+     Visits of `rip` since the sync point; 0 when they were not counted.
+     */
+    uint64_t hits;
+    /*
+     Pages by their index in the domain's memory.
+     */
+    uint32_t page[HVLOG_PLACE_PAGES];
+    /*
+     How many of `page` there are.
+     */
+    uint32_t nr_pages;
     uint32_t pad;
 };
 
@@ -570,6 +632,37 @@ void hvlog_value(const struct hvlog *log,
                  uint32_t kind,
                  uint8_t *buffer,
                  size_t len);
+
+/*
+ Whether the guest runs without a log. In the context of the vCPU.
+ */
+bool hvlog_is_live(const struct hvlog *log);
+
+/*
+ Logs the place at which a commit is forced: the guest stands there, and C counts a sync point.
+ */
+void hvlog_force(const struct hvlog *log,
+                 struct xenlr *domain,
+                 const struct hvlog_place *place);
+
+/*
+ The place at which the next commit was forced. To be asked after `HVLOG_PLACE`.
+ */
+void hvlog_next_place(const struct hvlog *log, struct hvlog_place *place);
+
+/*
+ The guest was found there, and C counts a sync point.
+ */
+void hvlog_place_found(const struct hvlog *log);
+
+/*
+ The replay diverges at a place: a `kind` (`HVLOG_DIVERGE_PLACE…`) with its two values.
+ */
+void hvlog_place_missed(const struct hvlog *log,
+                        uint64_t rip,
+                        uint32_t kind,
+                        uint64_t expected,
+                        uint64_t actual);
 
 /*
  Lets the guest run on without a log.

@@ -60,6 +60,9 @@ pub const HVLOG_GONE: u32 = 5;
 /// There is more to commit here: see to what else the host has to do, and ask again.
 pub const HVLOG_MORE: u32 = 6;
 
+/// As `HVLOG_DONE`, but the guest is to be stopped at the place that `hvlog_next_place` tells.
+pub const HVLOG_PLACE: u32 = 7;
+
 /// The guest's registers as Xen's `struct cpu_user_regs` begins: r15 to r12, rbp, rbx, r11 to r8,
 /// rax, rcx, rdx, rsi, rdi, a word of Xen's own, rip, cs, rflags, rsp, ss.
 #[repr(C)]
@@ -135,6 +138,32 @@ pub struct RingUpdate {
     pub bytes: [u8; HVLOG_RING_BYTES],
 }
 
+/// Pages that a place names.
+pub const HVLOG_PLACE_PAGES: usize = 4;
+
+/// Where the guest stands, between two sync points, when a commit is forced: log-format's `Place`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlaceState {
+    /// Instruction pointer.
+    pub rip: u64,
+    /// Digest of the registers.
+    pub registers: u64,
+    /// Digest of the FPU, of the pages that registers point to, and of those named.
+    pub state: u64,
+    /// Digest of all memory; 0 when it was not made.
+    pub memory: u64,
+    /// Visits of `rip` since the sync point; 0 when they were not counted.
+    pub hits: u64,
+    /// Pages by their index in the domain's memory.
+    pub page: [u32; HVLOG_PLACE_PAGES],
+    /// How many of `page` there are.
+    pub nr_pages: u32,
+    pub(crate) pad: u32,
+}
+const_assert_eq!(core::mem::size_of::<PlaceState>(), 64);
+const_assert_eq!(HVLOG_PLACE_PAGES, log_format::MAX_PLACE_PAGES);
+
 /// Figures for the status operation.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -194,6 +223,9 @@ pub const HVLOG_REASON_CRASH: u32 = 3;
 /// The ring was full, and the policy was to stop then.
 pub const HVLOG_REASON_FULL: u32 = 4;
 
+/// Asked to, but the guest came to no sync point: the log ends at the last one, without digests.
+pub const HVLOG_REASON_CUT: u32 = 7;
+
 /// Where a replay parted from its log.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -226,3 +258,8 @@ pub const HVLOG_DIVERGE_END_MEMORY: u32 = 5;
 pub const HVLOG_DIVERGE_END_OF_LOG: u32 = 6;
 /// The guest starts from another state.
 pub const HVLOG_DIVERGE_START: u32 = 7;
+/// The guest never came to the place of a forced commit: `expected` is its address, `actual` how
+/// often the guest was there.
+pub const HVLOG_DIVERGE_PLACE: u32 = 8;
+/// It came to a place that looks right, but all of its memory is not what it was.
+pub const HVLOG_DIVERGE_PLACE_MEMORY: u32 = 9;

@@ -10,7 +10,9 @@
 
 use core::sync::atomic::AtomicU64;
 
-use crate::abi::{Counters, Divergence, EndState, Gate, HVLOG_STOP, HVLOG_WORK, Registers};
+use crate::abi::{
+    Counters, Divergence, EndState, Gate, HVLOG_STOP, HVLOG_WORK, PlaceState, Registers,
+};
 use crate::logger::{Logger, Mode};
 use crate::ring::Ring;
 use crate::xen::{Domain, Guest};
@@ -236,6 +238,61 @@ pub unsafe extern "C" fn hvlog_value(
         let buffer = core::slice::from_raw_parts_mut(buffer, len);
         log.own()
             .value(log.gate(), Guest::new(domain), kind, buffer);
+    }
+}
+
+/// Whether the guest runs without a log. In the context of the vCPU.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_is_live(log: *const Logger) -> bool {
+    // SAFETY: the module's contract.
+    unsafe { (*log).own() }.is_live()
+}
+
+/// Logs the place at which a commit is forced: the guest stands there, and C counts a sync point.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_force(
+    log: *const Logger,
+    domain: *mut Domain,
+    place: *const PlaceState,
+) {
+    // SAFETY: the module's contract; the place is C's.
+    unsafe {
+        let log = &*log;
+        log.own().force(log.gate(), Guest::new(domain), &*place);
+    }
+}
+
+/// The place at which the next commit was forced. To be asked after `HVLOG_PLACE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_next_place(log: *const Logger, place: *mut PlaceState) {
+    // SAFETY: the module's contract; the place is C's.
+    unsafe { *place = (*log).own().place() }
+}
+
+/// The guest was found there, and C counts a sync point.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_place_found(log: *const Logger) {
+    // SAFETY: the module's contract.
+    unsafe {
+        let log = &*log;
+        log.own().place_found(log.gate());
+    }
+}
+
+/// The replay diverges at a place: a `kind` (`HVLOG_DIVERGE_PLACE…`) with its two values.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_place_missed(
+    log: *const Logger,
+    rip: u64,
+    kind: u32,
+    expected: u64,
+    actual: u64,
+) {
+    // SAFETY: the module's contract.
+    unsafe {
+        let log = &*log;
+        log.own()
+            .place_missed(log.gate(), rip, kind, expected, actual);
     }
 }
 

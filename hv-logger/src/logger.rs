@@ -4,15 +4,16 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use log_format::{
-    Decoder, Encoder, End, Kind, MAX_RECORD_BYTES, MAX_VALUE_BYTES, Record, RingIn, Start, Value,
-    Wallclock,
+    Decoder, Encoder, End, Kind, MAX_RECORD_BYTES, MAX_VALUE_BYTES, Place, Record, RingIn, Start,
+    Value, Wallclock,
 };
 use log_format::{Runstate, TimeInfo, ValueKind};
 
 use crate::abi::{
     Counters, Divergence, EndState, Gate, HVLOG_BLOCKED, HVLOG_DEAD, HVLOG_DONE, HVLOG_END,
     HVLOG_ERR_LOG, HVLOG_ERR_RING_INDEX, HVLOG_RING_CONSOLE, HVLOG_RING_XENSTORE, HVLOG_START,
-    HVLOG_STOP, HVLOG_WORK, Registers, RingUpdate, RunstateUpdate, TimeUpdate, WallclockUpdate,
+    HVLOG_STOP, HVLOG_WORK, PlaceState, Registers, RingUpdate, RunstateUpdate, TimeUpdate,
+    WallclockUpdate,
 };
 use crate::clock::Clock;
 use crate::ring::Ring;
@@ -107,6 +108,8 @@ pub enum Content {
     End(End),
     /// A time-stamp counter.
     Tsc(u64),
+    /// Where the next commit was forced.
+    Place(PlaceState),
     /// An answer of that kind and length, which stands in `Own::value`.
     Value(ValueKind, usize),
 }
@@ -326,6 +329,11 @@ impl Own {
         }
     }
 
+    /// Whether the guest runs without a log.
+    pub fn is_live(&self) -> bool {
+        self.mode == Mode::Live
+    }
+
     /// From now on the guest runs unlogged.
     pub fn release(&mut self, gate: GateRef) {
         self.mode = Mode::Live;
@@ -437,6 +445,35 @@ impl From<Runstate> for RunstateUpdate {
             pad: 0,
             state_entry_time_ns: runstate.state_entry_time_ns,
             time_ns: runstate.time_ns,
+        }
+    }
+}
+
+impl From<PlaceState> for Place {
+    fn from(place: PlaceState) -> Self {
+        Self {
+            rip: place.rip,
+            registers: place.registers,
+            state: place.state,
+            memory: place.memory,
+            hits: place.hits,
+            pages: place.page,
+            page_count: u8::try_from(place.nr_pages).unwrap_or(u8::MAX),
+        }
+    }
+}
+
+impl From<Place> for PlaceState {
+    fn from(place: Place) -> Self {
+        Self {
+            rip: place.rip,
+            registers: place.registers,
+            state: place.state,
+            memory: place.memory,
+            hits: place.hits,
+            page: place.pages,
+            nr_pages: place.page_count.into(),
+            pad: 0,
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::abi::{
     EndState, HVLOG_BLOCKED, HVLOG_DONE, HVLOG_END, HVLOG_ERR_FULL, HVLOG_ERR_LOG,
     HVLOG_ERR_RING_INDEX, HVLOG_GONE, HVLOG_REASON_CRASH, HVLOG_REASON_FULL, HVLOG_REASON_SHUTDOWN,
     HVLOG_REASON_STOP, HVLOG_STALE_RINGS, HVLOG_STALE_RUNSTATE, HVLOG_STALE_TIME,
-    HVLOG_STALE_WALLCLOCK, HVLOG_STOP, HVLOG_WAIT, HVLOG_WORK, Registers,
+    HVLOG_STALE_WALLCLOCK, HVLOG_STOP, HVLOG_WAIT, HVLOG_WORK, PlaceState, Registers,
 };
 use crate::logger::{GateRef, Mode, Own, RINGS};
 use crate::stage::Stage;
@@ -167,6 +167,12 @@ impl Own {
             }
             Err(_) => self.fail(gate, guest, HVLOG_ERR_RING_INDEX),
         }
+    }
+
+    /// Logs the place at which a commit is forced. It is not larger than the values of one exit.
+    pub(crate) fn force(&mut self, gate: GateRef, guest: Guest, place: &PlaceState) {
+        let record = Record::Place((*place).into());
+        self.append(gate, Some(guest), 0, &record);
     }
 
     /// The TSC that the guest gets: the true one with a record, or an expected one that is close

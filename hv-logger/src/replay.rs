@@ -7,9 +7,9 @@ use log_format::{
 use crate::abi::{
     Divergence, EndState, HVLOG_BLOCKED, HVLOG_DEAD, HVLOG_DIVERGE_END_MEMORY,
     HVLOG_DIVERGE_END_REGISTERS, HVLOG_DIVERGE_RECORD_KIND, HVLOG_DIVERGE_START,
-    HVLOG_DIVERGE_SYNC, HVLOG_DIVERGE_WITNESS, HVLOG_DONE, HVLOG_END, HVLOG_MORE,
-    HVLOG_REASON_STOP, HVLOG_RING_CONSOLE, HVLOG_RING_XENSTORE, HVLOG_UNTIL, HVLOG_WAIT,
-    HVLOG_WORK, Registers, WallclockUpdate,
+    HVLOG_DIVERGE_SYNC, HVLOG_DIVERGE_WITNESS, HVLOG_DONE, HVLOG_END, HVLOG_MORE, HVLOG_PLACE,
+    HVLOG_REASON_CUT, HVLOG_REASON_STOP, HVLOG_RING_CONSOLE, HVLOG_RING_XENSTORE, HVLOG_UNTIL,
+    HVLOG_WAIT, HVLOG_WORK, PlaceState, Registers, WallclockUpdate,
 };
 use crate::logger::{BAD_LOG, Content, GateRef, Head, Mode, Own, RING_INDEX};
 use crate::{digest, xen::Guest};
@@ -89,6 +89,7 @@ impl Own {
             }) => Content::Start(registers, memory, pages),
             Record::End(end) => Content::End(end),
             Record::Tsc(Tsc { value }) => Content::Tsc(value),
+            Record::Place(place) => Content::Place(place.into()),
             Record::Value(Value { kind, bytes }) => {
                 for (to, from) in self.value.iter_mut().zip(bytes) {
                     *to = *from;
@@ -122,6 +123,8 @@ impl Own {
 
     fn update_due(&self, gate: GateRef) {
         let due = match self.next {
+            // Before the guest runs on from there.
+            Some(head) if head.kind == Kind::Place => head.sync,
             // A value must have been asked for before the next sync point.
             Some(head) if head.at_exit => head.sync.saturating_add(1),
             Some(head) => head.sync,
@@ -154,8 +157,12 @@ impl Own {
                 self.part(gate, rip, HVLOG_DIVERGE_SYNC, head.sync, sync);
                 return HVLOG_DEAD;
             }
-            if head.kind == Kind::End {
-                self.end.reason = HVLOG_REASON_STOP;
+            if let Content::End(end) = head.content {
+                self.end.reason = if end.reason.has_digests() {
+                    HVLOG_REASON_STOP
+                } else {
+                    HVLOG_REASON_CUT
+                };
                 return HVLOG_END;
             }
             if left == 0 {
@@ -175,9 +182,43 @@ impl Own {
         self.update_due(gate);
         if sync >= self.until {
             HVLOG_UNTIL
+        } else if self
+            .next
+            .is_some_and(|head| head.kind == Kind::Place && head.sync == sync)
+        {
+            HVLOG_PLACE
         } else {
             HVLOG_DONE
         }
+    }
+
+    /// The place that stands next in the log; one that nobody can be at if there is none.
+    pub(crate) fn place(&self) -> PlaceState {
+        match self.next {
+            Some(Head {
+                content: Content::Place(place),
+                ..
+            }) => place,
+            _ => PlaceState::default(),
+        }
+    }
+
+    /// The guest was found at the place that stands next in the log.
+    pub(crate) fn place_found(&mut self, gate: GateRef) {
+        self.advance(gate);
+        self.update_due(gate);
+    }
+
+    /// It was not, or was in another state there.
+    pub(crate) fn place_missed(
+        &mut self,
+        gate: GateRef,
+        rip: u64,
+        kind: u32,
+        expected: u64,
+        actual: u64,
+    ) {
+        self.part(gate, rip, kind, expected, actual);
     }
 
     fn apply(&mut self, guest: Guest, content: Content) {
@@ -194,7 +235,11 @@ impl Own {
             Content::Wallclock(wallclock) => guest.apply_wallclock(&wallclock),
             Content::Runstate(runstate) => guest.apply_runstate(&runstate),
             Content::Ring(ring) => guest.apply_ring(ring, &self.update),
-            Content::Start(..) | Content::End(_) | Content::Tsc(_) | Content::Value(..) => {}
+            Content::Start(..)
+            | Content::End(_)
+            | Content::Tsc(_)
+            | Content::Place(_)
+            | Content::Value(..) => {}
         }
     }
 
@@ -348,6 +393,10 @@ impl Own {
         self.end.reason = logged.reason as u32;
         self.end.code = logged.code;
 
+        if !logged.reason.has_digests() {
+            self.mode = Mode::Dead;
+            return HVLOG_DONE;
+        }
         let pairs = [
             (HVLOG_DIVERGE_END_REGISTERS, logged.registers, end.registers),
             (

@@ -17,6 +17,8 @@ pub(crate) enum Phase {
     Commits,
     /// At least one value: no commit may follow at this number.
     Values,
+    /// The place at which the guest left this number for the next: nothing may follow at it.
+    Left,
     /// The end record: nothing may follow.
     Ended,
 }
@@ -77,6 +79,7 @@ impl Predictor {
         match self.phase {
             Phase::Ended => false,
             Phase::Values => step != 0 || !is_commit,
+            Phase::Left => step != 0,
             Phase::Fresh | Phase::Commits => true,
         }
     }

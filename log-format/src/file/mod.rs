@@ -45,7 +45,7 @@ use crate::numbered::numbered;
 pub const MAGIC: [u8; 8] = *b"XENLRLOG";
 
 /// The version of wire codec and file format that this crate writes.
-pub const FORMAT_VERSION: u16 = 3;
+pub const FORMAT_VERSION: u16 = 4;
 
 /// The oldest version that it still reads.
 pub const OLDEST_VERSION: u16 = 1;

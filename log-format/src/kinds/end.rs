@@ -42,10 +42,18 @@ numbered! {
         Error = 5 "error",
         /// The domain was destroyed.
         Destroyed = 6 "destroyed",
+        /// Someone asked for it, but the guest neither came to a sync point nor to a place that a
+        /// replay would find: the log ends at the last sync point, and has no digests of its end.
+        Cut = 7 "cut",
     }
 }
 
 impl EndReason {
+    /// Whether the record has digests of the state that the log ended in.
+    pub const fn has_digests(self) -> bool {
+        !matches!(self, Self::Cut)
+    }
+
     /// Whether the guest ended the log itself, on its way to the next sync point.
     pub const fn is_by_guest(self) -> bool {
         matches!(self, Self::Shutdown | Self::Crash)

@@ -5,6 +5,7 @@
 
 mod end;
 mod event;
+mod place;
 mod ring;
 mod runstate;
 mod start;
@@ -25,6 +26,7 @@ use crate::{DecodeError, Decoder};
 
 pub use end::{End, EndReason};
 pub use event::Event;
+pub use place::{MAX_PLACE_PAGES, Place};
 pub use ring::{MAX_RING_BYTES, RingIn};
 pub use runstate::Runstate;
 pub use start::Start;
@@ -277,6 +279,8 @@ kinds! { 'a;
     value Tsc(Tsc) = 9 "tsc" as tsc: Tsc { Tsc = 11, TscPeriod = 12, TscSleep = 13 }
     /// Value: any other answer that depends on the world outside the guest.
     value Value(Value<'a>) = 10 "value" as value: Value<'static> { Value = 14 }
+    /// Value: where the guest was, between this sync point and the next, when that was forced.
+    value Place(Place) = 11 "place" as place: Place { Place = 16 }
 }
 
 #[cfg(test)]
