@@ -283,9 +283,12 @@ impl Machine {
     }
 
     fn registers(&self) -> Registers {
-        let mut registers = Registers::default();
-        registers.word[16] = self.gate.sync;
-        registers
+        let rip = self.gate.sync;
+        NamedRegisters {
+            rip,
+            ..Default::default()
+        }
+        .into()
     }
 
     fn report(&self) -> (Counters, EndState, Divergence) {

@@ -72,6 +72,35 @@ pub struct Registers {
     pub word: [u64; 21],
 }
 
+/// Gives the words of [`Registers`] their names.
+macro_rules! register_names {
+    ($($name:ident)*) => {
+        /// [`Registers`] by their names.
+        #[derive(Clone, Copy, Debug, Default)]
+        #[allow(missing_docs, reason = "the processor's names")]
+        pub struct NamedRegisters {
+            $(pub $name: u64,)*
+        }
+
+        impl Registers {
+            /// The words by their names.
+            #[inline(always)]
+            pub const fn named(&self) -> NamedRegisters {
+                let [$($name),*] = self.word;
+                NamedRegisters { $($name),* }
+            }
+        }
+
+        impl From<NamedRegisters> for Registers {
+            fn from(named: NamedRegisters) -> Self {
+                Self { word: [$(named.$name),*] }
+            }
+        }
+    };
+}
+
+register_names! { r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi of_xen rip cs rflags rsp ss }
+
 /// `vcpu_info.time` but for its version.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]

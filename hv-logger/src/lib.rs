@@ -10,8 +10,8 @@
 //! 1. Something happens for the guest; a hook in Xen calls [`ffi`]'s `hvlog_stage` or
 //!    `hvlog_mark`, on any CPU.
 //! 2. At the vCPU's next sync point Xen calls `hvlog_commit`.
-//! 3. Recording, [`record`] takes it from the [`stage`], encodes it into the [`ring`], and has Xen
-//!    apply it through [`xen`]. Replaying, [`replay`] takes it from the ring instead, and has Xen
+//! 3. Recording, [`recorder`] takes it from the [`stage`], encodes it into the [`ring`], and has Xen
+//!    apply it through [`xen`]. Replaying, [`replayer`] takes it from the ring instead, and has Xen
 //!    apply it in the same way.
 //! 4. Dom0 is notified when the ring is half full, and at the end.
 //!
@@ -22,20 +22,19 @@
 
 pub mod abi;
 #[cfg(not(loom))]
-pub mod clock;
+pub mod bounded_clock;
 #[cfg(not(loom))]
 pub mod digest;
+#[cfg(all(test, not(loom)))]
+mod fake_xen;
 #[cfg(not(loom))]
 pub mod ffi;
 #[cfg(not(loom))]
 pub mod logger;
-#[cfg(test)]
 #[cfg(not(loom))]
-mod model;
+pub mod recorder;
 #[cfg(not(loom))]
-pub mod record;
-#[cfg(not(loom))]
-pub mod replay;
+pub mod replayer;
 pub mod ring;
 pub mod stage;
 pub mod sync;

@@ -15,7 +15,7 @@ use crate::abi::{
     HVLOG_STOP, HVLOG_WORK, PlaceState, Registers, RingUpdate, RunstateUpdate, TimeUpdate,
     WallclockUpdate,
 };
-use crate::clock::Clock;
+use crate::bounded_clock::BoundedClock;
 use crate::ring::Ring;
 use crate::stage::Stage;
 use crate::{digest, xen::Guest};
@@ -49,7 +49,7 @@ pub struct Own {
     pub(crate) is_full: bool,
     /// Ticks after which an event that still waits is reported on Xen's console.
     pub(crate) long_delay: u64,
-    pub(crate) clock: Clock,
+    pub(crate) clock: BoundedClock,
     /// Digest of the registers at all sync points with a commit so far.
     witnessed: u64,
     /// One more than the last of those sync points; 0 before the first.
@@ -181,7 +181,7 @@ impl Logger {
             let own = UnsafeCell::raw_get(&raw const (*place).own);
             (&raw mut (*own).mode).write(mode);
             (&raw mut (*own).on_full_stop).write(on_full_stop);
-            (&raw mut (*own).clock).write(Clock::new(time_bound_ns));
+            (&raw mut (*own).clock).write(BoundedClock::new(time_bound_ns));
             (&raw mut (*own).long_delay).write(long_delay);
             (&raw mut (*own).ring).write(ring);
             (&raw mut (*own).encoder).write(Encoder::new());
@@ -212,7 +212,7 @@ impl Own {
     /// `HVLOG_END`, or `HVLOG_DEAD`.
     pub fn serve(&mut self, gate: GateRef) -> u32 {
         match self.mode {
-            Mode::Record => self.serve_record(gate),
+            Mode::Record => self.serve_recording(gate),
             Mode::Replay => self.serve_replay(gate),
             Mode::Live => {
                 gate.clear(HVLOG_BLOCKED | HVLOG_START);
@@ -232,7 +232,7 @@ impl Own {
         now: u64,
     ) -> u32 {
         match self.mode {
-            Mode::Record | Mode::Live => self.commit_record(stage, gate, guest, registers, now),
+            Mode::Record | Mode::Live => self.commit_recording(stage, gate, guest, registers, now),
             Mode::Replay => self.commit_replay(gate, guest, registers),
             Mode::Dead => HVLOG_DEAD,
         }
@@ -291,7 +291,7 @@ impl Own {
     /// The registers and memory at the end are known: writes the end record, or compares.
     pub fn finish(&mut self, gate: GateRef, guest: Guest, end: EndState) -> u32 {
         let done = match self.mode {
-            Mode::Record => self.finish_record(gate, guest, end),
+            Mode::Record => self.finish_recording(gate, guest, end),
             Mode::Replay => self.finish_replay(gate, end),
             Mode::Live | Mode::Dead => HVLOG_DEAD,
         };
@@ -354,7 +354,7 @@ impl Own {
     #[inline(never)]
     fn other_tsc(&mut self, gate: GateRef, guest: Guest, live: u64) -> u64 {
         match self.mode {
-            Mode::Record => self.tsc_record(gate, guest, live),
+            Mode::Record => self.tsc_recording(gate, guest, live),
             Mode::Replay => self.tsc_replay(gate, live),
             Mode::Live | Mode::Dead => live,
         }

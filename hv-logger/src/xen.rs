@@ -1,5 +1,5 @@
 //! What Xen offers to the logger: to look at the world's side of an input, and to apply one to the
-//! guest. The C side is `xen/common/xenlr/`; in unit tests a model stands in for it.
+//! guest. The C side is `xen/common/xenlr/`; in unit tests `fake_xen` stands in for it.
 
 use crate::abi::{RingUpdate, RunstateUpdate, TimeUpdate, WallclockUpdate};
 

@@ -3,9 +3,9 @@
 use core::fmt;
 
 use crate::Encoder;
+use crate::item::Item;
 use crate::kinds::{Form, Record, tsc};
 use crate::predict::{Follower, Phase, Predictor};
-use crate::record::Item;
 use crate::tag;
 use crate::varint::In;
 

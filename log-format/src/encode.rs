@@ -1,9 +1,9 @@
 //! From items to bytes.
 
 use crate::MAX_RECORD_BYTES;
+use crate::item::Item;
 use crate::kinds::{Form, Record, Tsc};
 use crate::predict::{Follower, Phase, Predictor};
-use crate::record::Item;
 use crate::tag;
 use crate::varint::Out;
 

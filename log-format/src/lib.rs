@@ -23,7 +23,7 @@
 //! ```
 //! use log_format::{Decoder, Encoder, Event, Item, MAX_RECORD_BYTES, Record};
 //!
-//! let item = Item { sync: 17, witness: 0x5a, record: Record::Event(Event { port: 3 }) };
+//! let item = Item { sync: 17, witness: 0x5, record: Record::Event(Event { port: 3 }) };
 //! let mut wire = [0; MAX_RECORD_BYTES];
 //! let length = Encoder::new().encode(&item, &mut wire);
 //! assert_eq!(Decoder::new().decode(&wire[..length]), Ok((length, item)));
@@ -38,10 +38,10 @@ mod decode;
 mod encode;
 #[cfg(feature = "std")]
 pub mod file;
+mod item;
 mod kinds;
 mod numbered;
 mod predict;
-mod record;
 pub mod ring;
 mod shown;
 mod tag;
@@ -49,8 +49,8 @@ mod varint;
 
 pub use decode::{DecodeError, Decoder};
 pub use encode::Encoder;
+pub use item::Item;
 pub use kinds::*;
-pub use record::Item;
 pub use shown::{Digits, Hex};
 
 /// No encoded record is longer than this; the recorder reserves it before each record.

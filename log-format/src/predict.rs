@@ -5,8 +5,8 @@
 //! never correctness.
 
 use crate::Kind;
+use crate::item::Item;
 use crate::kinds::States;
-use crate::record::Item;
 
 /// How far the stream has come at the current sync number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -265,7 +265,7 @@ fn a_record_in_two_pieces_is_taken_when_it_is_whole() {
             let mut got = [0; 2];
             loop {
                 let available = reader.available().unwrap();
-                // As `replay::fetch`: all that is there is copied, and looked at afterwards.
+                // As `fetch` in `replayer.rs`: all that is there is copied, and looked at afterwards.
                 reader.peek(&mut got[..available.min(2) as usize]);
                 if available >= 2 {
                     break;

@@ -44,7 +44,7 @@ impl Shared {
         }
     }
 
-    /// As `commit_record` at a sync point: nothing is looked at while the flag is down.
+    /// As `commit_recording` at a sync point: nothing is looked at while the flag is down.
     fn commit(&self, taken: &mut Vec<u16>, clear_first: bool) {
         if self.attention.load(Ordering::Acquire) & WORK == 0 {
             return;

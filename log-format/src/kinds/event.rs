@@ -7,8 +7,8 @@ use core::fmt;
 use super::{Form, Record, Rules};
 use crate::decode::At;
 use crate::encode::Head;
+use crate::item::Item;
 use crate::predict::{Follower, Predictor};
-use crate::record::Item;
 use crate::varint::{In, Out};
 use crate::{DecodeError, Decoder, Encoder, tag};
 

@@ -18,9 +18,9 @@ use core::fmt;
 
 use crate::decode::At;
 use crate::encode::Head;
+use crate::item::Item;
 use crate::numbered::numbered;
 use crate::predict::Predictor;
-use crate::record::Item;
 use crate::varint::{In, Out};
 use crate::{DecodeError, Decoder};
 

@@ -15,8 +15,8 @@ use core::fmt;
 use super::{Form, Kind, Record, Rules};
 use crate::decode::At;
 use crate::encode::Head;
+use crate::item::Item;
 use crate::predict::{Phase, Predictor};
-use crate::record::Item;
 use crate::varint::{In, Out, fold};
 use crate::{DecodeError, Decoder, Encoder};
 

@@ -22,7 +22,7 @@ const WORD_BYTES: u64 = 8;
 impl Own {
     /// Checks for room; without it the guest may not run on. When the answer is `HVLOG_DONE`,
     /// `HVLOG_BLOCKED` is down: the exit path would ask for ever.
-    pub(crate) fn serve_record(&mut self, gate: GateRef) -> u32 {
+    pub(crate) fn serve_recording(&mut self, gate: GateRef) -> u32 {
         match self.ring.free(RESERVE_BYTES) {
             Ok(free) if free >= RESERVE_BYTES => {
                 gate.clear(HVLOG_BLOCKED);
@@ -177,7 +177,7 @@ impl Own {
 
     /// The TSC that the guest gets: the true one with a record, or an expected one that is close
     /// enough.
-    pub(crate) fn tsc_record(&mut self, gate: GateRef, guest: Guest, live: u64) -> u64 {
+    pub(crate) fn tsc_recording(&mut self, gate: GateRef, guest: Guest, live: u64) -> u64 {
         if self.clock.is_bounded() {
             let expected = self.clock.expected();
             if self.clock.is_close(expected, live) {
@@ -192,7 +192,7 @@ impl Own {
 
     /// Takes what is staged, logs it and applies it.
     #[inline]
-    pub(crate) fn commit_record(
+    pub(crate) fn commit_recording(
         &mut self,
         stage: &Stage,
         gate: GateRef,
@@ -292,7 +292,7 @@ impl Own {
     }
 
     /// Writes the end record.
-    pub(crate) fn finish_record(&mut self, gate: GateRef, guest: Guest, end: EndState) -> u32 {
+    pub(crate) fn finish_recording(&mut self, gate: GateRef, guest: Guest, end: EndState) -> u32 {
         let record = Record::End(End {
             reason: u8::try_from(end.reason)
                 .ok()

@@ -18,7 +18,7 @@ const READ_NS: u64 = 100;
 
 /// What is known of the guest's clock. All zero: exact values, nothing known.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub struct BoundedClock {
     /// The largest error; 0 for exact values.
     bound_ns: u64,
     /// The TSC that the guest last got, by an instruction or in a time page.
@@ -35,7 +35,7 @@ pub struct Clock {
     woken_ns: u64,
 }
 
-impl Clock {
+impl BoundedClock {
     /// A clock whose values are at most `bound_ns` behind; 0 for exact ones.
     pub const fn new(bound_ns: u64) -> Self {
         Self {
@@ -120,14 +120,14 @@ mod tests {
     /// 100 ns.
     const STEP: u64 = 200;
 
-    fn clock(bound_ns: u64) -> Clock {
-        let mut clock = Clock::new(bound_ns);
+    fn clock(bound_ns: u64) -> BoundedClock {
+        let mut clock = BoundedClock::new(bound_ns);
         clock.observe_page(&PAGE);
         clock
     }
 
     /// What a recording gives the guest, and whether it is a record.
-    fn read(clock: &mut Clock, live: u64) -> (u64, bool) {
+    fn read(clock: &mut BoundedClock, live: u64) -> (u64, bool) {
         let expected = clock.expected();
         let value = if clock.is_close(expected, live) {
             expected
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn nothing_is_expected_before_the_first_time_page() {
-        let mut clock = Clock::new(1_000_000);
+        let mut clock = BoundedClock::new(1_000_000);
         assert!(!clock.is_bounded());
         clock.observe_page(&TimeInfo {
             tsc_to_system_mul: 0,

@@ -1,4 +1,4 @@
-//! A model of Xen for the tests: what the logger applies to the guest is kept in a list, and what it
+//! A fake Xen for the tests: what the logger applies to the guest is kept in a list, and what it
 //! samples comes from a few counters. Each test has its own, by thread.
 #![allow(missing_docs, reason = "the functions of xen.rs")]
 
@@ -128,7 +128,7 @@ impl Drop for SharedGate {
 }
 
 /// A logged domain without Xen: ring, gate and logger.
-pub struct Model {
+pub struct FakeXen {
     pub gate: SharedGate,
     pub pages: Vec<u64>,
     log: *mut Logger,
@@ -136,7 +136,7 @@ pub struct Model {
 
 const RING_BYTES: usize = 16384;
 
-impl Model {
+impl FakeXen {
     pub fn new(replay: bool) -> Self {
         Self::with_bound(replay, 0)
     }
@@ -146,19 +146,19 @@ impl Model {
     }
 
     pub fn with(replay: bool, on_full_stop: bool, time_bound_ns: u64) -> Self {
-        let mut model = Self {
+        let mut xen = Self {
             gate: SharedGate::new(),
             pages: vec![0; (4096 + RING_BYTES) / 8],
             // SAFETY: the layout is not empty.
             log: unsafe { alloc_zeroed(Self::layout()) }.cast(),
         };
-        let header: *mut u8 = model.pages.as_mut_ptr().cast();
+        let header: *mut u8 = xen.pages.as_mut_ptr().cast();
         // SAFETY: zeroed and large enough, and kept until the drop.
         unsafe {
             let data = header.add(4096);
             ffi::hvlog_init(
-                model.log,
-                model.gate.0,
+                xen.log,
+                xen.gate.0,
                 header,
                 data,
                 RING_BYTES as u32,
@@ -169,7 +169,7 @@ impl Model {
             );
         }
         APPLIED.with_borrow_mut(Vec::clear);
-        model
+        xen
     }
 
     fn layout() -> Layout {
@@ -178,9 +178,12 @@ impl Model {
 
     /// The registers at a sync number: a guest that does the same each time.
     pub fn registers(sync: u64) -> Registers {
-        let mut registers = Registers::default();
-        registers.word[16] = 0x1000 + sync;
-        registers
+        let rip = 0x1000 + sync;
+        NamedRegisters {
+            rip,
+            ..Default::default()
+        }
+        .into()
     }
 
     pub fn is_replay(&self) -> bool {
@@ -271,7 +274,7 @@ impl Model {
     }
 }
 
-impl Drop for Model {
+impl Drop for FakeXen {
     fn drop(&mut self) {
         // SAFETY: allocated with the same layout; a logger has nothing to drop.
         unsafe { dealloc(self.log.cast(), Self::layout()) };
@@ -279,163 +282,158 @@ impl Drop for Model {
 }
 
 /// Runs a guest whose inputs are those of `with`, to its shutdown.
-fn run(model: &mut Model, with: impl Fn(&Model, u64)) -> u32 {
-    assert_eq!(model.serve(), HVLOG_DONE);
-    if model.start() != HVLOG_DONE {
+fn run(xen: &mut FakeXen, with: impl Fn(&FakeXen, u64)) -> u32 {
+    assert_eq!(xen.serve(), HVLOG_DONE);
+    if xen.start() != HVLOG_DONE {
         return HVLOG_DEAD;
     }
     for sync in 0..50 {
-        with(model, sync);
-        let code = model.commit();
+        with(xen, sync);
+        let code = xen.commit();
         if code != HVLOG_DONE {
             return code;
         }
         if sync % 3 == 0 {
-            apply(format!("tsc {}", model.tsc()));
+            apply(format!("tsc {}", xen.tsc()));
         }
-        model.gate.sync += 1;
-        if model.gate.attention & HVLOG_BLOCKED != 0 && model.serve() != HVLOG_DONE {
+        xen.gate.sync += 1;
+        if xen.gate.attention & HVLOG_BLOCKED != 0 && xen.serve() != HVLOG_DONE {
             return HVLOG_DEAD;
         }
     }
-    match model.shutdown() {
-        HVLOG_END => model.end(99),
+    match xen.shutdown() {
+        HVLOG_END => xen.end(99),
         code => code,
     }
 }
 
 fn record() -> (Vec<u8>, Vec<String>) {
-    let mut model = Model::new(false);
-    let code = run(&mut model, |model, sync| {
+    let mut xen = FakeXen::new(false);
+    let code = run(&mut xen, |xen, sync| {
         if sync % 4 == 1 {
-            model.stage(2);
-            model.stage(70);
+            xen.stage(2);
+            xen.stage(70);
         }
         if sync % 7 == 0 {
-            model.mark(HVLOG_STALE_TIME | HVLOG_STALE_WALLCLOCK | HVLOG_STALE_RUNSTATE);
+            xen.mark(HVLOG_STALE_TIME | HVLOG_STALE_WALLCLOCK | HVLOG_STALE_RUNSTATE);
         }
     });
     assert_eq!(
         code,
         HVLOG_DONE,
         "{:?} at {}",
-        model.report().0,
-        model.gate.sync
+        xen.report().0,
+        xen.gate.sync
     );
-    (model.log(), model.applied())
+    (xen.log(), xen.applied())
 }
 
 #[test]
 fn a_replay_applies_what_the_recording_did() {
     let (log, recorded) = record();
-    let mut model = Model::new(true);
-    model.feed(&log);
+    let mut xen = FakeXen::new(true);
+    xen.feed(&log);
     // What is staged in a replay comes from outside, and is not looked at.
-    assert_eq!(
-        run(&mut model, |_, _| {}),
-        HVLOG_DONE,
-        "{:?}",
-        model.report().1
-    );
-    assert_eq!(model.applied(), recorded);
+    assert_eq!(run(&mut xen, |_, _| {}), HVLOG_DONE, "{:?}", xen.report().1);
+    assert_eq!(xen.applied(), recorded);
     assert!(recorded.iter().any(|line| line.starts_with("ring 0")));
 }
 
 #[test]
 fn a_bounded_clock_shows_a_replay_the_same_values_with_fewer_records() {
-    let guest = |model: &Model, sync: u64| {
+    let guest = |xen: &FakeXen, sync: u64| {
         if sync % 10 == 1 {
-            model.set_timer(2, 1_000_000 + sync * 100_000);
+            xen.set_timer(2, 1_000_000 + sync * 100_000);
         }
-        if !model.is_replay() && sync % 5 == 1 {
-            model.stage(2);
+        if !xen.is_replay() && sync % 5 == 1 {
+            xen.stage(2);
         }
-        if !model.is_replay() && sync == 0 {
-            model.mark(HVLOG_STALE_TIME);
+        if !xen.is_replay() && sync == 0 {
+            xen.mark(HVLOG_STALE_TIME);
         }
     };
     let record = |bound_ns| {
-        let mut model = Model::with_bound(false, bound_ns);
-        assert_eq!(run(&mut model, guest), HVLOG_DONE);
-        (model.log(), model.applied(), model.report().0.records)
+        let mut xen = FakeXen::with_bound(false, bound_ns);
+        assert_eq!(run(&mut xen, guest), HVLOG_DONE);
+        (xen.log(), xen.applied(), xen.report().0.records)
     };
     let (_, _, exact_records) = record(0);
     let (log, recorded, records) = record(100_000);
     assert!(records + 5 < exact_records, "{records} of {exact_records}");
-    let mut model = Model::with_bound(true, 100_000);
-    model.feed(&log);
-    let code = run(&mut model, guest);
-    assert_eq!(code, HVLOG_DONE, "{:?}", model.report().1);
-    assert_eq!(model.applied(), recorded);
+    let mut xen = FakeXen::with_bound(true, 100_000);
+    xen.feed(&log);
+    let code = run(&mut xen, guest);
+    assert_eq!(code, HVLOG_DONE, "{:?}", xen.report().1);
+    assert_eq!(xen.applied(), recorded);
     // Control: a replay that does not know of the bound misses records.
-    let mut model = Model::with_bound(true, 0);
-    model.feed(&log);
-    assert_eq!(run(&mut model, guest), HVLOG_DEAD);
+    let mut xen = FakeXen::with_bound(true, 0);
+    xen.feed(&log);
+    assert_eq!(run(&mut xen, guest), HVLOG_DEAD);
 }
 
 #[test]
 fn another_execution_diverges() {
     let (log, _) = record();
-    let mut model = Model::new(true);
-    model.feed(&log);
-    assert_eq!(model.serve(), HVLOG_DONE);
-    assert_eq!(model.start(), HVLOG_DONE);
-    assert_eq!(model.commit(), HVLOG_DONE);
-    model.gate.sync += 1;
+    let mut xen = FakeXen::new(true);
+    xen.feed(&log);
+    assert_eq!(xen.serve(), HVLOG_DONE);
+    assert_eq!(xen.start(), HVLOG_DONE);
+    assert_eq!(xen.commit(), HVLOG_DONE);
+    xen.gate.sync += 1;
     // The log has a time-stamp counter here; this guest goes on without asking for it.
-    assert_eq!(model.commit(), HVLOG_DEAD);
-    assert_eq!(model.report().1.kind, HVLOG_DIVERGE_SYNC);
+    assert_eq!(xen.commit(), HVLOG_DEAD);
+    assert_eq!(xen.report().1.kind, HVLOG_DIVERGE_SYNC);
 }
 
 #[test]
 fn another_end_diverges() {
     let (log, _) = record();
-    let mut model = Model::new(true);
-    model.feed(&log);
-    assert_eq!(model.serve(), HVLOG_DONE);
-    assert_eq!(model.start(), HVLOG_DONE);
+    let mut xen = FakeXen::new(true);
+    xen.feed(&log);
+    assert_eq!(xen.serve(), HVLOG_DONE);
+    assert_eq!(xen.start(), HVLOG_DONE);
     for sync in 0..50 {
-        assert_eq!(model.commit(), HVLOG_DONE);
+        assert_eq!(xen.commit(), HVLOG_DONE);
         if sync % 3 == 0 {
-            model.tsc();
+            xen.tsc();
         }
-        model.gate.sync += 1;
+        xen.gate.sync += 1;
     }
-    assert_eq!(model.shutdown(), HVLOG_END);
-    assert_eq!(model.end(98), HVLOG_DEAD);
-    assert_eq!(model.report().1.kind, HVLOG_DIVERGE_END_MEMORY);
+    assert_eq!(xen.shutdown(), HVLOG_END);
+    assert_eq!(xen.end(98), HVLOG_DEAD);
+    assert_eq!(xen.report().1.kind, HVLOG_DIVERGE_END_MEMORY);
 }
 
 #[test]
 fn a_full_ring_blocks_and_loses_nothing() {
-    let mut model = Model::new(false);
-    assert_eq!(model.serve(), HVLOG_DONE);
-    model.start();
+    let mut xen = FakeXen::new(false);
+    assert_eq!(xen.serve(), HVLOG_DONE);
+    xen.start();
     let mut records = 0;
-    while model.gate.attention & HVLOG_BLOCKED == 0 {
-        model.tsc();
-        model.gate.sync += 1;
+    while xen.gate.attention & HVLOG_BLOCKED == 0 {
+        xen.tsc();
+        xen.gate.sync += 1;
         records += 1;
     }
-    assert_eq!(model.serve(), HVLOG_WAIT);
+    assert_eq!(xen.serve(), HVLOG_WAIT);
     assert!(records > 1000);
-    let prod = *model.index(log_format::ring::PROD_OFFSET);
-    *model.index(log_format::ring::CONS_OFFSET) = prod;
-    assert_eq!(model.serve(), HVLOG_DONE);
-    assert_eq!(model.report().0.records, records + 1);
+    let prod = *xen.index(log_format::ring::PROD_OFFSET);
+    *xen.index(log_format::ring::CONS_OFFSET) = prod;
+    assert_eq!(xen.serve(), HVLOG_DONE);
+    assert_eq!(xen.report().0.records, records + 1);
 }
 
 #[test]
 fn a_bad_index_of_the_reader_ends_the_log_only() {
-    let mut model = Model::new(false);
-    assert_eq!(model.serve(), HVLOG_DONE);
-    model.start();
-    *model.index(log_format::ring::CONS_OFFSET) = u64::MAX / 2;
+    let mut xen = FakeXen::new(false);
+    assert_eq!(xen.serve(), HVLOG_DONE);
+    xen.start();
+    *xen.index(log_format::ring::CONS_OFFSET) = u64::MAX / 2;
     for _ in 0..5000 {
-        model.tsc();
-        model.gate.sync += 1;
+        xen.tsc();
+        xen.gate.sync += 1;
     }
-    assert_eq!(model.report().0.error, HVLOG_ERR_RING_INDEX);
-    assert_eq!(model.gate.attention & HVLOG_BLOCKED, 0);
-    assert_eq!(model.serve(), HVLOG_DONE);
+    assert_eq!(xen.report().0.error, HVLOG_ERR_RING_INDEX);
+    assert_eq!(xen.gate.attention & HVLOG_BLOCKED, 0);
+    assert_eq!(xen.serve(), HVLOG_DONE);
 }

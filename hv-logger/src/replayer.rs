@@ -21,9 +21,6 @@ const USUAL_RECORD_BYTES: usize = 32;
 /// up may have any number, and a CPU of the host is not for it to hold.
 const BATCH: u32 = 128;
 
-/// Index of the instruction pointer in [`Registers`].
-const RIP: usize = 16;
-
 impl Own {
     /// Makes sure that the next record is known; without it the guest may not run on.
     pub(crate) fn serve_replay(&mut self, gate: GateRef) -> u32 {
@@ -141,7 +138,7 @@ impl Own {
         registers: &Registers,
     ) -> u32 {
         let sync = gate.sync();
-        let rip = registers.word.get(RIP).copied().unwrap_or(0);
+        let rip = registers.named().rip;
         gate.clear(HVLOG_WORK);
 
         let mut left = BATCH;
@@ -337,7 +334,7 @@ impl Own {
         memory: u64,
         pages: u32,
     ) -> u32 {
-        let rip = registers.word.get(RIP).copied().unwrap_or(0);
+        let rip = registers.named().rip;
         let Some(Content::Start(logged_registers, logged_memory, logged_pages)) =
             self.expect(gate, rip, Kind::Start)
         else {
