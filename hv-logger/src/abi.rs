@@ -178,8 +178,10 @@ pub struct PlaceState {
     pub rip: u64,
     /// Digest of the registers.
     pub registers: u64,
-    /// Digest of the FPU, of the pages that registers point to, and of those named.
-    pub state: u64,
+    /// Digest of the FPU.
+    pub fpu: u64,
+    /// Digest of the pages that registers point to, and of those named.
+    pub pages: u64,
     /// Digest of all memory; 0 when it was not made.
     pub memory: u64,
     /// Visits of `rip` since the sync point; 0 when they were not counted.
@@ -190,7 +192,7 @@ pub struct PlaceState {
     pub nr_pages: u32,
     pub(crate) pad: u32,
 }
-const_assert_eq!(core::mem::size_of::<PlaceState>(), 64);
+const_assert_eq!(core::mem::size_of::<PlaceState>(), 72);
 const_assert_eq!(HVLOG_PLACE_PAGES, log_format::MAX_PLACE_PAGES);
 
 /// Figures for the status operation.

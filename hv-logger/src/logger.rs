@@ -454,8 +454,9 @@ impl From<PlaceState> for Place {
         Self {
             rip: place.rip,
             registers: place.registers,
-            state: place.state,
-            memory: place.memory,
+            fpu: place.fpu,
+            memory: place.pages,
+            all_memory: place.memory,
             hits: place.hits,
             pages: place.page,
             page_count: u8::try_from(place.nr_pages).unwrap_or(u8::MAX),
@@ -468,8 +469,9 @@ impl From<Place> for PlaceState {
         Self {
             rip: place.rip,
             registers: place.registers,
-            state: place.state,
-            memory: place.memory,
+            fpu: place.fpu,
+            pages: place.memory,
+            memory: place.all_memory,
             hits: place.hits,
             page: place.pages,
             nr_pages: place.page_count.into(),

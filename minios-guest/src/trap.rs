@@ -55,6 +55,15 @@ pub static TOLERANT: AtomicU64 = AtomicU64::new(0);
 /// Single steps that the trap flag may still make.
 pub static TRACE: AtomicU64 = AtomicU64::new(0);
 
+/// An upcall that interrupts the first of these addresses goes on at the second.
+static LEAVE: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+
+/// Sets [`LEAVE`]: from a loop that has no other end.
+pub fn leave_at(from: u64, to: u64) {
+    LEAVE[0].store(from, Relaxed);
+    LEAVE[1].store(to, Relaxed);
+}
+
 /// Registers traps and callbacks with Xen.
 pub fn init() {
     set_trap_table();
@@ -105,7 +114,13 @@ pub fn caught() -> (u64, [u64; 3]) {
 #[no_mangle]
 extern "C" fn trap_handler(frame: &mut TrapFrame) {
     match frame.vector {
-        VECTOR_UPCALL => event::upcall(),
+        VECTOR_UPCALL => {
+            event::upcall();
+            if frame.rip == LEAVE[0].load(Relaxed) {
+                frame.rip = LEAVE[1].load(Relaxed);
+            }
+            user::upcall(frame);
+        }
         VECTOR_SYSCALL => {
             witness::exit();
             user::syscall(frame);

@@ -20,6 +20,8 @@ static PROGRAM: Page = Page::new();
 static READY: AtomicU64 = AtomicU64::new(0);
 /// Kernel stack pointer and address to return to when the program ends.
 static RETURN: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+/// A program is on its way that only an upcall ends.
+static SPINNING: AtomicU64 = AtomicU64::new(0);
 static CHECKSUM: AtomicU64 = AtomicU64::new(0);
 static FAULTS: AtomicU64 = AtomicU64::new(0);
 
@@ -52,6 +54,18 @@ user_program:
     movq %rbx, %rdi
     movl $1, %eax
     syscall
+    # The programs that never leave: a register counts, or a word of the page itself.
+    .globl user_spin
+user_spin:
+    incq %rdi
+    jmp user_spin
+    .globl user_spin_own
+user_spin_own:
+    incq 4f(%rip)
+    movq 4f(%rip), %rdi
+    jmp user_spin_own
+    .balign 8
+4:  .quad 0
     .globl user_program_end
 user_program_end:
     .popsection
@@ -68,6 +82,8 @@ trap_stack_top:
 
 extern "C" {
     static user_program: u8;
+    static user_spin: u8;
+    static user_spin_own: u8;
     static user_program_end: u8;
     static trap_stack_top: u8;
 }
@@ -113,6 +129,42 @@ pub fn run(seed: u64, rounds: u64) -> Option<u64> {
     }
     CHECKSUM.store(seed, Relaxed);
     FAULTS.store(0, Relaxed);
+    enter(USER_CODE, seed, rounds);
+    Some(CHECKSUM.load(Relaxed) ^ FAULTS.load(Relaxed))
+}
+
+/// Which of the programs that never leave.
+pub enum Spin {
+    /// A register counts.
+    Register,
+    /// A word counts in the page that the program is in.
+    OwnPage,
+}
+
+/// Runs a program that never leaves until an upcall comes; how far it had counted.
+pub fn spin(kind: Spin) -> Option<u64> {
+    if !prepare() {
+        return None;
+    }
+    let program = match kind {
+        Spin::Register => &raw const user_spin,
+        Spin::OwnPage => &raw const user_spin_own,
+    };
+    SPINNING.store(1, Relaxed);
+    enter(USER_CODE + (program as u64 - &raw const user_program as u64), 0, 0);
+    Some(CHECKSUM.load(Relaxed))
+}
+
+/// An upcall came: a program that spins has its end.
+pub fn upcall(frame: &mut TrapFrame) {
+    if frame.rip >> 12 == USER_CODE >> 12 && SPINNING.swap(0, Relaxed) != 0 {
+        CHECKSUM.store(frame.rdi, Relaxed);
+        leave(frame);
+    }
+}
+
+/// Goes to user mode; returns when [`leave`] was called.
+fn enter(address: u64, seed: u64, rounds: u64) {
     // SAFETY: the frame for the iret hypercall starts the program in user
     // mode; it comes back at label 2 with the kernel's stack pointer, through
     // `leave`. All registers are declared lost, rbx and rbp are kept on the stack.
@@ -141,7 +193,7 @@ pub fn run(seed: u64, rounds: u64) -> Option<u64> {
             inout("r8") RETURN.as_ptr() => _,
             inout("r9") u64::from(FLAT_KERNEL_SS) => _,
             inout("r10") u64::from(FLAT_KERNEL_CS | 3) => _,
-            inout("r11") USER_CODE => _,
+            inout("r11") address => _,
             inout("rcx") USER_CODE + 4096 => _,
             inout("rdi") seed => _, inout("rsi") rounds.max(1) => _,
             out("rax") _, out("r12") _, out("r13") _, out("r14") _, out("r15") _,
@@ -150,7 +202,6 @@ pub fn run(seed: u64, rounds: u64) -> Option<u64> {
     }
     crate::witness::count_exit();
     crate::witness::look();
-    Some(CHECKSUM.load(Relaxed) ^ FAULTS.load(Relaxed))
 }
 
 /// Changes the frame so that the return goes to the kernel code that waits in [`run`].

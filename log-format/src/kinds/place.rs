@@ -20,10 +20,12 @@ pub struct Place {
     pub rip: u64,
     /// Digest of the registers.
     pub registers: u64,
-    /// Digest of the FPU's registers, of the pages that registers point to, and of those named.
-    pub state: u64,
-    /// Digest of all memory; 0 when it was not made.
+    /// Digest of the FPU's registers.
+    pub fpu: u64,
+    /// Digest of the pages that registers point to, and of those named.
     pub memory: u64,
+    /// Digest of all memory; 0 when it was not made.
+    pub all_memory: u64,
     /// How often the guest had been at this address since the sync point; 0 when that is not known.
     pub hits: u64,
     /// Pages (their indices in the domain's memory) that tell this state from others: the first
@@ -64,12 +66,13 @@ impl Rules for Place {
     fn put(place: &Self, head: &Head, out: &mut Out) {
         head.put(Form::Place, out);
         let has = |value: u64, flag: u8| if value == 0 { 0 } else { flag };
-        out.byte(place.page_count | has(place.memory, HAS_MEMORY) | has(place.hits, HAS_HITS));
+        out.byte(place.page_count | has(place.all_memory, HAS_MEMORY) | has(place.hits, HAS_HITS));
         out.bytes(&place.rip.to_le_bytes());
         out.bytes(&place.registers.to_le_bytes());
-        out.bytes(&place.state.to_le_bytes());
-        if place.memory != 0 {
-            out.bytes(&place.memory.to_le_bytes());
+        out.bytes(&place.fpu.to_le_bytes());
+        out.bytes(&place.memory.to_le_bytes());
+        if place.all_memory != 0 {
+            out.bytes(&place.all_memory.to_le_bytes());
         }
         if place.hits != 0 {
             out.varint(place.hits);
@@ -87,15 +90,16 @@ impl Rules for Place {
         let mut place = Self {
             rip: input.little_endian(8)?,
             registers: input.little_endian(8)?,
-            state: input.little_endian(8)?,
-            memory: 0,
+            fpu: input.little_endian(8)?,
+            memory: input.little_endian(8)?,
+            all_memory: 0,
             hits: 0,
             pages: [0; MAX_PLACE_PAGES],
             page_count: flags & PAGE_COUNT,
         };
         if flags & HAS_MEMORY != 0 {
-            place.memory = input.little_endian(8)?;
-            if place.memory == 0 {
+            place.all_memory = input.little_endian(8)?;
+            if place.all_memory == 0 {
                 return Err(DecodeError::Overlong);
             }
         }
@@ -122,8 +126,8 @@ impl Rules for Place {
     fn text(place: &Self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "rip {:#x}, registers {:#018x}, state {:#018x}",
-            place.rip, place.registers, place.state
+            "rip {:#x}, registers {:#018x}, FPU {:#018x}, memory {:#018x}",
+            place.rip, place.registers, place.fpu, place.memory
         )?;
         if !place.named().is_empty() {
             f.write_str(", with pages")?;
@@ -134,8 +138,8 @@ impl Rules for Place {
         if place.hits != 0 {
             write!(f, ", hit {}", place.hits)?;
         }
-        if place.memory != 0 {
-            write!(f, ", memory {:#018x}", place.memory)?;
+        if place.all_memory != 0 {
+            write!(f, ", all memory {:#018x}", place.all_memory)?;
         }
         Ok(())
     }
@@ -145,8 +149,9 @@ impl Rules for Place {
         serde_json::json!({
             "rip": crate::Digits(place.rip).to_string(),
             "registers": crate::Digits(place.registers).to_string(),
-            "state": crate::Digits(place.state).to_string(),
-            "memory": (place.memory != 0).then(|| crate::Digits(place.memory).to_string()),
+            "fpu": crate::Digits(place.fpu).to_string(),
+            "memory": crate::Digits(place.memory).to_string(),
+            "all_memory": (place.all_memory != 0).then(|| crate::Digits(place.all_memory).to_string()),
             "hits": (place.hits != 0).then_some(place.hits),
             "pages": place.named(),
         })

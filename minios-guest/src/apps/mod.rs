@@ -14,6 +14,7 @@ pub mod hostile;
 pub mod observe;
 pub mod roots;
 pub mod shell;
+pub mod spin;
 pub mod talk;
 pub mod torture;
 pub mod watch;
@@ -34,6 +35,7 @@ pub fn run() {
         "crash" => crash::run(),
         "edges" => edges::run(),
         "hostile" => hostile::run(),
+        "spin" => spin::run(),
         "doors" => doors::run(),
         "roots" => roots::run(),
         other => say!("minios: no application {other}: see minios-guest/README.md"),
