@@ -179,7 +179,7 @@ check_panics() { # no panic can be reached from the entries of the library insid
     find_rust
     rm -rf "$dir/src" "$dir/xen/hv-logger.o"
     mkdir -p "$dir/src"
-    (cd "$ROOT" && cp -r Cargo.toml Cargo.lock hv-logger log-format xenlr "$dir/src")
+    (cd "$ROOT" && cp -r Cargo.toml Cargo.lock hv-logger log-format vm-tests xenlr "$dir/src")
     hypervisor_object "$dir"
     object=$dir/xen/hv-logger.o
     imports=$(nm -u "$object" | sed 's/.* //')
