@@ -138,6 +138,20 @@ check_rebuilds() { # a changed test, benchmark or example of the crates inside X
     rm -rf "$dir"
 }
 
+check_arrows() { # crates, and the modules of the guest, use each other one way only, as they are listed
+    local dir
+    "$ROOT/ci/checks/arrows" "$ROOT"
+    # Controls: an arrow that goes back, between crates and between modules.
+    dir=$(mktemp -d)
+    (cd "$ROOT" && cp -r --parents {hv-logger,log-format,xenlr,vm-tests,fuzz,minios-guest}/Cargo.toml minios-guest/src docs/design.md "$dir")
+    sed -i 's/^\[dependencies\]/&\nxenlr = { workspace = true }/' "$dir/log-format/Cargo.toml"
+    echo 'use crate::witness;' >>"$dir/minios-guest/src/hypercall.rs"
+    ! "$ROOT/ci/checks/arrows" "$dir" >"$dir/said" || { echo "control: arrows that go back are not found"; return 1; }
+    grep -q 'log-format uses \[\]' "$dir/said"
+    grep -q 'hypercall uses witness' "$dir/said"
+    rm -rf "$dir"
+}
+
 check_miri() { # the unsafe code of the library inside Xen keeps Rust's rules as Miri checks them
     find_cargo
     cargo_has miri || { echo "no Miri for $HOST_CARGO (a component of nightly toolchains)"; exit 77; }

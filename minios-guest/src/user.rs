@@ -4,9 +4,9 @@
 //! two top page tables; Xen switches them at `syscall` and at exceptions.
 
 use crate::abi::{mmuext, nr, FLAT_KERNEL_CS, FLAT_KERNEL_SS};
+use crate::boot::TrapFrame;
 use crate::hypercall;
 use crate::memory::{self, Page, PTE_RO, PTE_RW};
-use crate::trap::TrapFrame;
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -149,7 +149,7 @@ pub fn run(seed: u64, rounds: u64) -> Option<u64> {
         );
     }
     crate::witness::count_exit();
-    crate::witness::look();
+    crate::exits::look();
     Some(CHECKSUM.load(Relaxed) ^ FAULTS.load(Relaxed))
 }
 
