@@ -249,12 +249,12 @@ compare_abi() {
     XENLR_XEN_TREE=$tree host_cargo test --locked -p xenlr --test abi --target-dir "$(checks_dir tests)" -j "$JOBS" -- --ignored
 }
 
-check_abi() { # sizes, offsets and numbers of the public headers are the same in Rust
+check_abi() { # sizes, offsets and numbers of the public headers are the same in Rust, and the hypervisor's own list of values
     local tree
     find_cargo
     source_commit xenlr
     tree=$(mktemp -d)
-    xen_git "$XEN_REPO" archive "$XEN_COMMIT" xen/include/public | tar -x -C "$tree"
+    xen_git "$XEN_REPO" archive "$XEN_COMMIT" xen/include/public xen/include/xen/xenlr.h | tar -x -C "$tree"
     (cd "$ROOT" && compare_abi)
     # Control: a field that moved is found.
     sed -i 's/^    uint32_t magic; .*/    uint32_t moved;\n&/' "$tree/xen/include/public/xenlr.h"
