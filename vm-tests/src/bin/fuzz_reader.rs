@@ -105,12 +105,12 @@ impl Random {
 /// How calls ended: by kind of call and outcome.
 #[derive(Default)]
 struct Tally {
-    ends: BTreeMap<(&'static str, String), u64>,
+    ends: BTreeMap<(String, String), u64>,
     strange: u64,
 }
 
 impl Tally {
-    fn count<T>(&mut self, what: &'static str, result: &io::Result<T>) {
+    fn count<T>(&mut self, what: &str, result: &io::Result<T>) {
         let end = match result.as_ref().map_err(Errno::from_io_error) {
             Ok(_) => "ok".to_owned(),
             Err(Some(errno)) => {
@@ -121,7 +121,7 @@ impl Tally {
             }
             Err(None) => "no error number".to_owned(),
         };
-        *self.ends.entry((what, end)).or_default() += 1;
+        *self.ends.entry((what.to_owned(), end)).or_default() += 1;
     }
 
     fn print(&self) {
@@ -264,7 +264,8 @@ impl Fuzzer {
         self.domains = all.iter().map(|domain| domain.domid).collect();
         for domain in self.domains.clone() {
             if let Ok(Some(status)) = self.xen.domain(domain).status() {
-                self.tally.count(state_name(&status), &Ok(()));
+                self.tally
+                    .count(&format!("seen {}", state_name(&status)), &Ok(()));
             }
         }
         // A port that was notified is armed again.
@@ -273,23 +274,8 @@ impl Fuzzer {
     }
 }
 
-fn state_name(status: &Status) -> &'static str {
-    use log_format::control::{Mode, State};
-    match (status.mode, status.state) {
-        (Mode::Replay, State::Running) => "seen replay running",
-        (Mode::Replay, State::Waiting) => "seen replay waiting",
-        (Mode::Replay, State::Until) => "seen replay paused",
-        (Mode::Replay, State::Ended) => "seen replay ended",
-        (Mode::Replay, State::Diverged) => "seen replay diverged",
-        (Mode::Replay, State::Failed) => "seen replay failed",
-        (Mode::Replay, _) => "seen replay other",
-        (_, State::Running) => "seen record running",
-        (_, State::Waiting) => "seen record waiting",
-        (_, State::Ended) => "seen record ended",
-        (_, State::Released) => "seen record released",
-        (_, State::Failed) => "seen record failed",
-        _ => "seen record other",
-    }
+fn state_name(status: &Status) -> String {
+    format!("{} {}", status.mode.name(), status.state.name())
 }
 
 fn calls(seed: u64, calls: u64, spared: Vec<u16>) -> Result<bool, Box<dyn Error>> {
@@ -358,7 +344,7 @@ fn ring(seed: u64, domid: u16, writes: u64) -> Result<bool, Box<dyn Error>> {
     let mut random = Random::new(seed);
     let pages = whole_ring(&xen, &probe, domid)?;
     let mut written = 0;
-    let mut state = "gone";
+    let mut state = "gone".to_owned();
     while written < writes {
         match xen.domain(domid).status() {
             Ok(Some(status)) => {
