@@ -138,6 +138,20 @@ check_rebuilds() { # a changed test, benchmark or example of the crates inside X
     rm -rf "$dir"
 }
 
+check_arrows() { # crates, and the modules of the guest, use each other one way only, as they are listed
+    local dir
+    "$ROOT/ci/checks/arrows" "$ROOT"
+    # Controls: an arrow that goes back, between crates and between modules.
+    dir=$(mktemp -d)
+    (cd "$ROOT" && cp -r --parents {hv-logger,log-format,xenlr,vm-tests,fuzz,minios-guest}/Cargo.toml minios-guest/src docs/design.md "$dir")
+    sed -i 's/^\[dependencies\]/&\nxenlr = { workspace = true }/' "$dir/log-format/Cargo.toml"
+    echo 'use crate::witness;' >>"$dir/minios-guest/src/hypercall.rs"
+    ! "$ROOT/ci/checks/arrows" "$dir" >"$dir/said" || { echo "control: arrows that go back are not found"; return 1; }
+    grep -q 'log-format uses \[\]' "$dir/said"
+    grep -q 'hypercall uses witness' "$dir/said"
+    rm -rf "$dir"
+}
+
 check_miri() { # the unsafe code of the library inside Xen keeps Rust's rules as Miri checks them
     find_cargo
     cargo_has miri || { echo "no Miri for $HOST_CARGO (a component of nightly toolchains)"; exit 77; }
@@ -179,7 +193,7 @@ check_panics() { # no panic can be reached from the entries of the library insid
     find_rust
     rm -rf "$dir/src" "$dir/xen/hv-logger.o"
     mkdir -p "$dir/src"
-    (cd "$ROOT" && cp -r Cargo.toml Cargo.lock hv-logger log-format xenlr "$dir/src")
+    (cd "$ROOT" && cp -r Cargo.toml Cargo.lock hv-logger log-format vm-tests xenlr "$dir/src")
     hypervisor_object "$dir"
     object=$dir/xen/hv-logger.o
     imports=$(nm -u "$object" | sed 's/.* //')
@@ -235,12 +249,12 @@ compare_abi() {
     XENLR_XEN_TREE=$tree host_cargo test --locked -p xenlr --test abi --target-dir "$(checks_dir tests)" -j "$JOBS" -- --ignored
 }
 
-check_abi() { # sizes, offsets and numbers of the public headers are the same in Rust
+check_abi() { # sizes, offsets and numbers of the public headers are the same in Rust, and the hypervisor's own list of values
     local tree
     find_cargo
     source_commit xenlr
     tree=$(mktemp -d)
-    xen_git "$XEN_REPO" archive "$XEN_COMMIT" xen/include/public | tar -x -C "$tree"
+    xen_git "$XEN_REPO" archive "$XEN_COMMIT" xen/include/public xen/include/xen/xenlr.h | tar -x -C "$tree"
     (cd "$ROOT" && compare_abi)
     # Control: a field that moved is found.
     sed -i 's/^    uint32_t magic; .*/    uint32_t moved;\n&/' "$tree/xen/include/public/xenlr.h"

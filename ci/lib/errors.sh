@@ -31,9 +31,9 @@ case $words in
 'qemu-system-x86_64 '*) echo 'QEMU emulator version 10.0.2' ;;
 'rustc --print sysroot') echo "$STUBS/sysroot" ;;
 'cargo build '*)
-    out=$(option --target-dir)/x86_64-unknown-linux-gnu/release example=$(option --example)
-    mkdir -p "$out/examples"
-    echo program >"$out/${example:+examples/}${example:-xenlr}" ;;
+    out=$(option --target-dir)/x86_64-unknown-linux-gnu/release program=$(option --bin)
+    mkdir -p "$out"
+    echo program >"$out/${program:-xenlr}" ;;
 'cargo -vV' | 'rustc -vV') echo "${0##*/} 1.95.0" ;;
 'cargo bench '*) for name in log-format postcard bincode fixed; do echo "$name: 3 bytes a record"; done ;;
 'cargo test '*) [ ! -e "$STUBS/tested" ] || { echo 'a linker is missing'; exit 1; }; : >"$STUBS/tested" ;;

@@ -67,17 +67,17 @@ static_cargo() {
     find_cargo
     printf -v flags '%s\x1f%s' -Ctarget-feature=+crt-static "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
     CARGO_ENCODED_RUSTFLAGS=$flags host_cargo build -q --locked --release --manifest-path "$ROOT/Cargo.toml" \
-        -p xenlr --target x86_64-unknown-linux-gnu --target-dir "$TARGET/cli" -j "$JOBS" "$@"
+        --target x86_64-unknown-linux-gnu --target-dir "$TARGET/cli" -j "$JOBS" "$@"
 }
 
-# build_example NAME TO: a program of xenlr/examples, for dom0.
-build_example() {
-    static_cargo --example "$1"
-    cp "$TARGET/cli/x86_64-unknown-linux-gnu/release/examples/$1" "$2"
+# build_vm_program NAME TO: a program of vm-tests, for dom0.
+build_vm_program() {
+    static_cargo -p vm-tests --bin "$1"
+    cp "$TARGET/cli/x86_64-unknown-linux-gnu/release/$1" "$2"
 }
 
 # build_cli: the dom0 command → target/dist/xenlr.
 build_cli() {
-    static_cargo
+    static_cargo -p xenlr
     install_file "$TARGET/cli/x86_64-unknown-linux-gnu/release/xenlr" "$DIST/xenlr"
 }

@@ -1,5 +1,5 @@
 # For the tests in the rig that begin on the host: . ci/vm/host.sh, at the repository's root.
 # shellcheck shell=bash
 
-# xenlr_example NAME TO: a static program of xenlr/examples, for dom0.
-xenlr_example() { bash ci/lib/step build_example "$1" "$2"; }
+# vm_program NAME TO: a static program of vm-tests, for dom0.
+vm_program() { bash ci/lib/step build_vm_program "$1" "$2"; }

@@ -223,100 +223,19 @@ struct xenlr;
 #define RESERVE_BYTES 4096
 
 /*
+ What the gate's `attention` calls for.
+ */
+struct Attention;
+
+/*
  A logged domain.
  */
 struct hvlog;
 
 /*
- `vcpu_info.time` but for its version.
+ What has changed since the guest's copy was written.
  */
-struct hvlog_time
-{
-    /*
-     Guest TSC at the update.
-     */
-    uint64_t tsc_timestamp;
-    /*
-     Nanoseconds since the host's boot.
-     */
-    uint64_t system_time;
-    /*
-     Factor from ticks to nanoseconds, fraction of 2^32.
-     */
-    uint32_t tsc_to_system_mul;
-    /*
-     Shift before the multiplication.
-     */
-    int8_t tsc_shift;
-    /*
-     `XEN_PVCLOCK_*`.
-     */
-    uint8_t flags;
-    uint16_t pad;
-};
-
-/*
- The wallclock of the shared info page.
- */
-struct hvlog_wallclock
-{
-    /*
-     Seconds of the epoch at boot.
-     */
-    uint64_t sec;
-    /*
-     Nanoseconds within it.
-     */
-    uint32_t nsec;
-    uint32_t pad;
-};
-
-/*
- The runstate area; the layout of Xen's `struct vcpu_runstate_info`.
- */
-struct hvlog_runstate
-{
-    /*
-     `RUNSTATE_*`.
-     */
-    uint32_t state;
-    uint32_t pad;
-    /*
-     When the state was entered.
-     */
-    uint64_t state_entry_time_ns;
-    /*
-     Nanoseconds in each state.
-     */
-    uint64_t time_ns[4];
-};
-
-/*
- What a backend changed in a shared ring.
- */
-struct hvlog_ring_update
-{
-    /*
-     The backend's producer index.
-     */
-    uint32_t prod;
-    /*
-     The backend's consumer index.
-     */
-    uint32_t cons;
-    /*
-     Xenstore: server features, connection state, error. Console: zero.
-     */
-    uint32_t ext[3];
-    /*
-     How many of `bytes` are new.
-     */
-    uint32_t len;
-    /*
-     The new bytes, up to `prod`.
-     */
-    uint8_t bytes[HVLOG_RING_BYTES];
-};
+struct Stale;
 
 /*
  The hot part of a logged domain's state. Xen's exit path reads it inline, so that a sync point
@@ -513,31 +432,112 @@ struct hvlog_divergence
     uint32_t want_kind;
 };
 
-void xenlr_notify(struct xenlr*);
+/*
+ `vcpu_info.time` but for its version.
+ */
+struct hvlog_time
+{
+    /*
+     Guest TSC at the update.
+     */
+    uint64_t tsc_timestamp;
+    /*
+     Nanoseconds since the host's boot.
+     */
+    uint64_t system_time;
+    /*
+     Factor from ticks to nanoseconds, fraction of 2^32.
+     */
+    uint32_t tsc_to_system_mul;
+    /*
+     Shift before the multiplication.
+     */
+    int8_t tsc_shift;
+    /*
+     `XEN_PVCLOCK_*`.
+     */
+    uint8_t flags;
+    uint16_t pad;
+};
 
-void xenlr_report_delay(struct xenlr*, uint64_t);
+/*
+ The wallclock of the shared info page.
+ */
+struct hvlog_wallclock
+{
+    /*
+     Seconds of the epoch at boot.
+     */
+    uint64_t sec;
+    /*
+     Nanoseconds within it.
+     */
+    uint32_t nsec;
+    uint32_t pad;
+};
 
-void xenlr_apply_event(struct xenlr*, uint32_t port);
+/*
+ The runstate area; the layout of Xen's `struct vcpu_runstate_info`.
+ */
+struct hvlog_runstate
+{
+    /*
+     `RUNSTATE_*`.
+     */
+    uint32_t state;
+    uint32_t pad;
+    /*
+     When the state was entered.
+     */
+    uint64_t state_entry_time_ns;
+    /*
+     Nanoseconds in each state.
+     */
+    uint64_t time_ns[4];
+};
 
-bool xenlr_sample_time(struct xenlr*, struct hvlog_time *time);
+/*
+ What a backend changed in a shared ring.
+ */
+struct hvlog_ring_update
+{
+    /*
+     The backend's producer index.
+     */
+    uint32_t prod;
+    /*
+     The backend's consumer index.
+     */
+    uint32_t cons;
+    /*
+     Xenstore: server features, connection state, error. Console: zero.
+     */
+    uint32_t ext[3];
+    /*
+     How many of `bytes` are new.
+     */
+    uint32_t len;
+    /*
+     The new bytes, up to `prod`.
+     */
+    uint8_t bytes[HVLOG_RING_BYTES];
+};
 
-void xenlr_apply_time(struct xenlr*, const struct hvlog_time *time);
 
-bool xenlr_sample_wallclock(struct xenlr*, struct hvlog_wallclock *to);
 
-void xenlr_apply_wallclock(struct xenlr*, const struct hvlog_wallclock *from);
 
-bool xenlr_sample_runstate(struct xenlr*, struct hvlog_runstate *to);
 
-void xenlr_apply_runstate(struct xenlr*, const struct hvlog_runstate *from);
 
-uint32_t xenlr_changed_rings(struct xenlr*);
 
-void xenlr_sample_ring(struct xenlr*, uint32_t, struct hvlog_ring_update *to);
 
-void xenlr_apply_ring(struct xenlr*,
-                      uint32_t ring,
-                      const struct hvlog_ring_update *from);
+
+
+
+
+
+
+
+
 
 /*
  Bytes that a logger takes; to be aligned to 64.

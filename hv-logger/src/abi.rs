@@ -1,5 +1,10 @@
 //! What C and Rust hand each other: plain structures, the same bytes on both sides.
+//!
+//! `include/hv-logger.h` is made of this file. What the numbers mean to dom0 stands in
+//! [`log_format::control`]; that they are the same is asserted here.
 
+use bitflags::bitflags;
+use log_format::{EndReason, assert_layout, control};
 use static_assertions::const_assert_eq;
 
 /// The hot part of a logged domain's state. Xen's exit path reads it inline, so that a sync point
@@ -25,7 +30,7 @@ pub struct Gate {
     /// Non-zero while the guest is in a hypercall; for C's own use.
     pub in_hypercall: u8,
 }
-const_assert_eq!(core::mem::size_of::<Gate>(), 32);
+assert_layout! { Gate: 32 { sync: 0, committed: 8, due: 16, attention: 24, at_sync: 28, replaying: 29, preempted: 30, in_hypercall: 31 } }
 
 /// Something is staged: commit at the next sync point.
 pub const HVLOG_WORK: u32 = 1;
@@ -36,6 +41,21 @@ pub const HVLOG_STOP: u32 = 4;
 /// The start state is not in the log (or compared) yet.
 pub const HVLOG_START: u32 = 8;
 
+bitflags! {
+    /// What the gate's `attention` calls for.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Attention: u32 {
+        /// See [`HVLOG_WORK`].
+        const WORK = HVLOG_WORK;
+        /// See [`HVLOG_BLOCKED`].
+        const BLOCKED = HVLOG_BLOCKED;
+        /// See [`HVLOG_STOP`].
+        const STOP = HVLOG_STOP;
+        /// See [`HVLOG_START`].
+        const START = HVLOG_START;
+    }
+}
+
 /// Kinds of updates that wait for a commit; see [`crate::Logger`].
 pub const HVLOG_STALE_TIME: u32 = 1;
 /// The wallclock changed.
@@ -44,6 +64,28 @@ pub const HVLOG_STALE_WALLCLOCK: u32 = 2;
 pub const HVLOG_STALE_RUNSTATE: u32 = 4;
 /// A backend may have moved the console or the xenstore ring.
 pub const HVLOG_STALE_RINGS: u32 = 8;
+
+bitflags! {
+    /// What has changed since the guest's copy was written.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Stale: u32 {
+        /// See [`HVLOG_STALE_TIME`].
+        const TIME = HVLOG_STALE_TIME;
+        /// See [`HVLOG_STALE_WALLCLOCK`].
+        const WALLCLOCK = HVLOG_STALE_WALLCLOCK;
+        /// See [`HVLOG_STALE_RUNSTATE`].
+        const RUNSTATE = HVLOG_STALE_RUNSTATE;
+        /// See [`HVLOG_STALE_RINGS`].
+        const RINGS = HVLOG_STALE_RINGS;
+    }
+}
+
+impl Stale {
+    /// Whether any of these is a reason to commit. The runstate waits for others.
+    pub const fn is_cause(self) -> bool {
+        !self.difference(Self::RUNSTATE).is_empty()
+    }
+}
 
 /// All commits of this sync point are applied.
 pub const HVLOG_DONE: u32 = 0;
@@ -71,6 +113,7 @@ pub struct Registers {
     /// The words, see the type.
     pub word: [u64; 21],
 }
+assert_layout! { Registers: 168 { word: 0 } }
 
 /// Gives the words of [`Registers`] their names.
 macro_rules! register_names {
@@ -117,7 +160,7 @@ pub struct TimeUpdate {
     pub flags: u8,
     pub(crate) pad: u16,
 }
-const_assert_eq!(core::mem::size_of::<TimeUpdate>(), 24);
+assert_layout! { TimeUpdate: 24 { tsc_timestamp: 0, system_time: 8, tsc_to_system_mul: 16, tsc_shift: 20, flags: 21, pad: 22 } }
 
 /// The wallclock of the shared info page.
 #[repr(C)]
@@ -129,6 +172,7 @@ pub struct WallclockUpdate {
     pub nsec: u32,
     pub(crate) pad: u32,
 }
+assert_layout! { WallclockUpdate: 16 { sec: 0, nsec: 8, pad: 12 } }
 
 /// The runstate area; the layout of Xen's `struct vcpu_runstate_info`.
 #[repr(C)]
@@ -142,7 +186,7 @@ pub struct RunstateUpdate {
     /// Nanoseconds in each state.
     pub time_ns: [u64; 4],
 }
-const_assert_eq!(core::mem::size_of::<RunstateUpdate>(), 48);
+assert_layout! { RunstateUpdate: 48 { state: 0, pad: 4, state_entry_time_ns: 8, time_ns: 16 } }
 
 /// The console's ring.
 pub const HVLOG_RING_CONSOLE: u32 = 0;
@@ -166,6 +210,7 @@ pub struct RingUpdate {
     /// The new bytes, up to `prod`.
     pub bytes: [u8; HVLOG_RING_BYTES],
 }
+assert_layout! { RingUpdate: 1048 { prod: 0, cons: 4, ext: 8, len: 20, bytes: 24 } }
 
 /// Pages that a place names.
 pub const HVLOG_PLACE_PAGES: usize = 4;
@@ -192,7 +237,9 @@ pub struct PlaceState {
     pub nr_pages: u32,
     pub(crate) pad: u32,
 }
-const_assert_eq!(core::mem::size_of::<PlaceState>(), 72);
+assert_layout! { PlaceState: 72 {
+    rip: 0, registers: 8, fpu: 16, pages: 24, memory: 32, hits: 40, page: 48, nr_pages: 64, pad: 68,
+} }
 const_assert_eq!(HVLOG_PLACE_PAGES, log_format::MAX_PLACE_PAGES);
 
 /// Figures for the status operation.
@@ -214,6 +261,7 @@ pub struct Counters {
     /// Whether a divergence is recorded.
     pub diverged: u32,
 }
+assert_layout! { Counters: 48 { records: 0, bytes: 8, events: 16, max_delay: 24, ring_used: 32, error: 40, diverged: 44 } }
 
 /// No error.
 pub const HVLOG_ERR_NONE: u32 = 0;
@@ -244,6 +292,7 @@ pub struct EndState {
     pub pages: u32,
     pub(crate) pad: u32,
 }
+assert_layout! { EndState: 48 { sync: 0, rip: 8, registers: 16, memory: 24, reason: 32, code: 36, pages: 40, pad: 44 } }
 
 /// Asked to.
 pub const HVLOG_REASON_STOP: u32 = 1;
@@ -274,6 +323,7 @@ pub struct Divergence {
     /// Kind of record that the guest's execution asks for, where that differs.
     pub want_kind: u32,
 }
+assert_layout! { Divergence: 40 { sync: 0, rip: 8, expected: 16, actual: 24, kind: 32, want_kind: 36 } }
 
 /// The witness differs.
 pub const HVLOG_DIVERGE_WITNESS: u32 = 1;
@@ -294,3 +344,27 @@ pub const HVLOG_DIVERGE_START: u32 = 7;
 pub const HVLOG_DIVERGE_PLACE: u32 = 8;
 /// It came to a place that looks right, but all of its memory is not what it was.
 pub const HVLOG_DIVERGE_PLACE_MEMORY: u32 = 9;
+
+/// Asserts that each of these has its number for C, and that there are no others.
+macro_rules! same_numbers {
+    ($type:path: $($variant:ident = $number:ident),* $(,)?) => {
+        $(const_assert_eq!(<$type>::$variant.number() as u32, $number);)*
+        const_assert_eq!(<$type>::ALL.len(), [$($number),*].len());
+    };
+}
+
+same_numbers! { control::Failure:
+    RingIndex = HVLOG_ERR_RING_INDEX, Log = HVLOG_ERR_LOG, Full = HVLOG_ERR_FULL,
+}
+same_numbers! { control::Divergence:
+    Witness = HVLOG_DIVERGE_WITNESS, RecordKind = HVLOG_DIVERGE_RECORD_KIND,
+    SyncNumber = HVLOG_DIVERGE_SYNC, EndRegisters = HVLOG_DIVERGE_END_REGISTERS,
+    EndMemory = HVLOG_DIVERGE_END_MEMORY, EndOfLog = HVLOG_DIVERGE_END_OF_LOG,
+    StartState = HVLOG_DIVERGE_START, Place = HVLOG_DIVERGE_PLACE,
+    PlaceMemory = HVLOG_DIVERGE_PLACE_MEMORY,
+}
+const_assert_eq!(EndReason::Stop as u32, HVLOG_REASON_STOP);
+const_assert_eq!(EndReason::Shutdown as u32, HVLOG_REASON_SHUTDOWN);
+const_assert_eq!(EndReason::Crash as u32, HVLOG_REASON_CRASH);
+const_assert_eq!(EndReason::Full as u32, HVLOG_REASON_FULL);
+const_assert_eq!(EndReason::Cut as u32, HVLOG_REASON_CUT);

@@ -10,13 +10,11 @@
 
 use core::sync::atomic::AtomicU64;
 
-use crate::abi::{
-    Counters, Divergence, EndState, Gate, HVLOG_STOP, HVLOG_WORK, PlaceState, Registers,
-};
+use crate::abi::{Attention, Counters, Divergence, EndState, Gate, PlaceState, Registers, Stale};
+use crate::digest;
 use crate::logger::{Logger, Mode};
 use crate::ring::Ring;
 use crate::xen::{Domain, Guest};
-use crate::{abi, digest};
 
 /// Bytes that a logger takes; to be aligned to 64.
 #[unsafe(no_mangle)]
@@ -47,7 +45,7 @@ pub unsafe extern "C" fn hvlog_init(
         *gate = Gate {
             committed: u64::MAX,
             due: if replay { 0 } else { u64::MAX },
-            attention: HVLOG_WORK | abi::HVLOG_START | abi::HVLOG_BLOCKED,
+            attention: (Attention::WORK | Attention::START | Attention::BLOCKED).bits(),
             at_sync: 1,
             replaying: u8::from(replay),
             ..Gate::default()
@@ -76,11 +74,11 @@ pub unsafe extern "C" fn hvlog_stage(
     // SAFETY: a live logger; the stage is made of atomics.
     let log = unsafe { &*log };
     if of_backend {
-        log.stage.mark(abi::HVLOG_STALE_RINGS);
+        log.stage.mark(Stale::RINGS);
     }
     let new = log.stage.add(port, now);
     if new {
-        log.gate().raise(HVLOG_WORK);
+        log.gate().raise(Attention::WORK);
     }
     new
 }
@@ -97,9 +95,10 @@ pub unsafe extern "C" fn hvlog_unstage(log: *const Logger, port: u32) {
 pub unsafe extern "C" fn hvlog_mark(log: *const Logger, what: u32) {
     // SAFETY: as in `hvlog_stage`.
     let log = unsafe { &*log };
+    let what = Stale::from_bits_truncate(what);
     log.stage.mark(what);
-    if what & !abi::HVLOG_STALE_RUNSTATE != 0 {
-        log.gate().raise(HVLOG_WORK);
+    if what.is_cause() {
+        log.gate().raise(Attention::WORK);
     }
 }
 
@@ -122,7 +121,7 @@ pub unsafe extern "C" fn hvlog_deliverable(log: *const Logger, mask: *const u64)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hvlog_request_stop(log: *const Logger) {
     // SAFETY: as in `hvlog_stage`.
-    unsafe { &*log }.gate().raise(HVLOG_STOP);
+    unsafe { &*log }.gate().raise(Attention::STOP);
 }
 
 /// Serves the ring while `HVLOG_BLOCKED` is up: `HVLOG_DONE`, `HVLOG_WAIT`, `HVLOG_END`,

@@ -25,7 +25,9 @@ pub mod abi;
 pub mod bounded_clock;
 #[cfg(not(loom))]
 pub mod digest;
-#[cfg(all(test, not(loom)))]
+// Two attributes: cbindgen leaves out what the first alone stands before.
+#[cfg(test)]
+#[cfg(not(loom))]
 mod fake_xen;
 #[cfg(not(loom))]
 pub mod ffi;

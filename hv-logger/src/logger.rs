@@ -10,10 +10,9 @@ use log_format::{
 use log_format::{Runstate, TimeInfo, ValueKind};
 
 use crate::abi::{
-    Counters, Divergence, EndState, Gate, HVLOG_BLOCKED, HVLOG_DEAD, HVLOG_DONE, HVLOG_END,
-    HVLOG_ERR_LOG, HVLOG_ERR_RING_INDEX, HVLOG_RING_CONSOLE, HVLOG_RING_XENSTORE, HVLOG_START,
-    HVLOG_STOP, HVLOG_WORK, PlaceState, Registers, RingUpdate, RunstateUpdate, TimeUpdate,
-    WallclockUpdate,
+    Attention, Counters, Divergence, EndState, Gate, HVLOG_DEAD, HVLOG_DONE, HVLOG_END,
+    HVLOG_ERR_LOG, HVLOG_ERR_RING_INDEX, HVLOG_RING_CONSOLE, HVLOG_RING_XENSTORE, PlaceState,
+    Registers, RingUpdate, RunstateUpdate, TimeUpdate, WallclockUpdate,
 };
 use crate::bounded_clock::BoundedClock;
 use crate::ring::Ring;
@@ -143,19 +142,19 @@ impl GateRef {
     }
 
     /// Sets attention flags.
-    pub fn raise(self, flags: u32) {
+    pub fn raise(self, flags: Attention) {
         // Release pairs with `clear`: what is staged comes before the flag.
-        self.attention().fetch_or(flags, Ordering::AcqRel);
+        self.attention().fetch_or(flags.bits(), Ordering::AcqRel);
     }
 
     /// Clears attention flags; what raises them afterwards shows again.
-    pub fn clear(self, flags: u32) {
-        self.attention().fetch_and(!flags, Ordering::AcqRel);
+    pub fn clear(self, flags: Attention) {
+        self.attention().fetch_and(!flags.bits(), Ordering::AcqRel);
     }
 
     /// Whether a flag is up.
-    pub fn is_raised(self, flags: u32) -> bool {
-        self.attention().load(Ordering::Acquire) & flags != 0
+    pub fn is_raised(self, flags: Attention) -> bool {
+        self.attention().load(Ordering::Acquire) & flags.bits() != 0
     }
 }
 
@@ -215,7 +214,7 @@ impl Own {
             Mode::Record => self.serve_recording(gate),
             Mode::Replay => self.serve_replay(gate),
             Mode::Live => {
-                gate.clear(HVLOG_BLOCKED | HVLOG_START);
+                gate.clear(Attention::BLOCKED | Attention::START);
                 HVLOG_DONE
             }
             Mode::Dead => HVLOG_DEAD,
@@ -269,9 +268,9 @@ impl Own {
         gate.set_due(u64::MAX);
         if self.mode == Mode::Live {
             // Who asked for an end gets an answer at the next sync point.
-            gate.clear(HVLOG_BLOCKED);
+            gate.clear(Attention::BLOCKED);
         } else {
-            gate.raise(HVLOG_BLOCKED);
+            gate.raise(Attention::BLOCKED);
         }
         if let Some(guest) = guest {
             guest.notify();
@@ -285,7 +284,7 @@ impl Own {
             self.divergence = divergence;
         }
         self.mode = Mode::Dead;
-        gate.raise(HVLOG_BLOCKED);
+        gate.raise(Attention::BLOCKED);
     }
 
     /// The registers and memory at the end are known: writes the end record, or compares.
@@ -301,7 +300,7 @@ impl Own {
 
     /// The digests of the start state are known: writes the start record, or compares.
     pub fn start(&mut self, gate: GateRef, registers: &Registers, memory: u64, pages: u32) -> u32 {
-        gate.clear(HVLOG_START);
+        gate.clear(Attention::START);
         let sum = digest::registers(registers);
         match self.mode {
             Mode::Record => {
@@ -338,8 +337,8 @@ impl Own {
     pub fn release(&mut self, gate: GateRef) {
         self.mode = Mode::Live;
         gate.set_due(u64::MAX);
-        gate.clear(HVLOG_BLOCKED | HVLOG_STOP | HVLOG_START);
-        gate.raise(HVLOG_WORK);
+        gate.clear(Attention::BLOCKED | Attention::STOP | Attention::START);
+        gate.raise(Attention::WORK);
     }
 
     /// The time-stamp counter that the guest gets.

@@ -3,10 +3,9 @@
 use log_format::{End, EndReason, Event, Item, Record, Tsc};
 
 use crate::abi::{
-    EndState, HVLOG_BLOCKED, HVLOG_DONE, HVLOG_END, HVLOG_ERR_FULL, HVLOG_ERR_LOG,
+    Attention, EndState, HVLOG_DONE, HVLOG_END, HVLOG_ERR_FULL, HVLOG_ERR_LOG,
     HVLOG_ERR_RING_INDEX, HVLOG_GONE, HVLOG_REASON_CRASH, HVLOG_REASON_FULL, HVLOG_REASON_SHUTDOWN,
-    HVLOG_REASON_STOP, HVLOG_STALE_RINGS, HVLOG_STALE_RUNSTATE, HVLOG_STALE_TIME,
-    HVLOG_STALE_WALLCLOCK, HVLOG_STOP, HVLOG_WAIT, HVLOG_WORK, PlaceState, Registers,
+    HVLOG_REASON_STOP, HVLOG_WAIT, PlaceState, Registers, Stale,
 };
 use crate::logger::{GateRef, Mode, Own, RINGS};
 use crate::stage::Stage;
@@ -25,7 +24,7 @@ impl Own {
     pub(crate) fn serve_recording(&mut self, gate: GateRef) -> u32 {
         match self.ring.free(RESERVE_BYTES) {
             Ok(free) if free >= RESERVE_BYTES => {
-                gate.clear(HVLOG_BLOCKED);
+                gate.clear(Attention::BLOCKED);
                 HVLOG_DONE
             }
             Ok(free) if self.on_full_stop => {
@@ -39,8 +38,8 @@ impl Own {
                     self.fail(gate, None, HVLOG_ERR_FULL);
                 } else {
                     self.is_full = true;
-                    gate.clear(HVLOG_BLOCKED);
-                    gate.raise(HVLOG_WORK);
+                    gate.clear(Attention::BLOCKED);
+                    gate.raise(Attention::WORK);
                 }
                 HVLOG_DONE
             }
@@ -151,7 +150,7 @@ impl Own {
         match self.ring.free(half) {
             Ok(free) => {
                 if free < RESERVE_BYTES {
-                    gate.raise(HVLOG_BLOCKED);
+                    gate.raise(Attention::BLOCKED);
                 }
                 let enough = if free >= half { half } else { RESERVE_BYTES };
                 let quiet = free.saturating_sub(enough).saturating_sub(WORD_BYTES);
@@ -202,16 +201,16 @@ impl Own {
     ) -> u32 {
         if self.is_full {
             self.is_full = false;
-            gate.raise(HVLOG_BLOCKED);
+            gate.raise(Attention::BLOCKED);
             return HVLOG_WAIT;
         }
         // First the flag, then what it stands for: an arrival in between raises it again. The ports
         // are taken before anything is looked at: the bytes that an event announces are in its ring
         // when it is staged.
-        gate.clear(HVLOG_WORK);
+        gate.clear(Attention::WORK);
         let ports = stage.take_ports();
         let stale = stage.take_marks();
-        if stale != 0 {
+        if !stale.is_empty() {
             self.commit_marked(stale, gate, guest, registers);
         }
         for port in ports {
@@ -232,31 +231,31 @@ impl Own {
             }
         }
         if stage.is_pending() {
-            gate.raise(HVLOG_WORK);
+            gate.raise(Attention::WORK);
         }
 
-        if gate.is_raised(HVLOG_STOP) {
+        if gate.is_raised(Attention::STOP) {
             if self.mode == Mode::Record {
                 self.end.reason = HVLOG_REASON_STOP;
                 return HVLOG_END;
             }
-            gate.clear(HVLOG_STOP);
+            gate.clear(Attention::STOP);
             return HVLOG_GONE;
         }
         HVLOG_DONE
     }
 
-    /// Everything but events: `HVLOG_STALE_*`. Apart, since most commits have none of it.
+    /// Everything but events: what is [`Stale`]. Apart, since most commits have none of it.
     #[inline(never)]
-    fn commit_marked(&mut self, stale: u32, gate: GateRef, guest: Guest, registers: &Registers) {
-        if stale & HVLOG_STALE_WALLCLOCK != 0
+    fn commit_marked(&mut self, stale: Stale, gate: GateRef, guest: Guest, registers: &Registers) {
+        if stale.contains(Stale::WALLCLOCK)
             && let Some(wallclock) = guest.sample_wallclock()
         {
             let witness = self.witness(gate, registers);
             self.append(gate, Some(guest), witness, &wallclock.into());
             guest.apply_wallclock(&wallclock);
         }
-        if stale & HVLOG_STALE_TIME != 0
+        if stale.contains(Stale::TIME)
             && let Some(time) = guest.sample_time()
         {
             let info = time.into();
@@ -265,7 +264,7 @@ impl Own {
             self.clock.observe_page(&info);
             guest.apply_time(&time);
         }
-        if stale & HVLOG_STALE_RUNSTATE != 0
+        if stale.contains(Stale::RUNSTATE)
             && let Some(runstate) = guest.sample_runstate()
         {
             let record = Record::Runstate(runstate.into());
@@ -273,7 +272,7 @@ impl Own {
             self.append(gate, Some(guest), witness, &record);
             guest.apply_runstate(&runstate);
         }
-        if stale & HVLOG_STALE_RINGS != 0 {
+        if stale.contains(Stale::RINGS) {
             self.commit_rings(gate, guest, registers);
         }
     }
@@ -313,7 +312,7 @@ impl Own {
         self.append_at(sync, gate, Some(guest), witness, &record);
         self.end = end;
         self.mode = Mode::Dead;
-        gate.clear(HVLOG_STOP);
+        gate.clear(Attention::STOP);
         HVLOG_DONE
     }
 }

@@ -5,11 +5,11 @@ use log_format::{
 };
 
 use crate::abi::{
-    Divergence, EndState, HVLOG_BLOCKED, HVLOG_DEAD, HVLOG_DIVERGE_END_MEMORY,
+    Attention, Divergence, EndState, HVLOG_DEAD, HVLOG_DIVERGE_END_MEMORY,
     HVLOG_DIVERGE_END_REGISTERS, HVLOG_DIVERGE_RECORD_KIND, HVLOG_DIVERGE_START,
     HVLOG_DIVERGE_SYNC, HVLOG_DIVERGE_WITNESS, HVLOG_DONE, HVLOG_END, HVLOG_MORE, HVLOG_PLACE,
     HVLOG_REASON_CUT, HVLOG_REASON_STOP, HVLOG_RING_CONSOLE, HVLOG_RING_XENSTORE, HVLOG_UNTIL,
-    HVLOG_WAIT, HVLOG_WORK, PlaceState, Registers, WallclockUpdate,
+    HVLOG_WAIT, PlaceState, Registers, WallclockUpdate,
 };
 use crate::logger::{BAD_LOG, Content, GateRef, Head, Mode, Own, RING_INDEX};
 use crate::{digest, xen::Guest};
@@ -34,7 +34,7 @@ impl Own {
                 }
             }
         }
-        gate.clear(HVLOG_BLOCKED);
+        gate.clear(Attention::BLOCKED);
         self.update_due(gate);
         HVLOG_DONE
     }
@@ -113,7 +113,7 @@ impl Own {
         }
         match self.fetch() {
             Ok(true) => {}
-            Ok(false) => gate.raise(HVLOG_BLOCKED),
+            Ok(false) => gate.raise(Attention::BLOCKED),
             Err(error) => self.fail(gate, None, error),
         }
     }
@@ -139,12 +139,12 @@ impl Own {
     ) -> u32 {
         let sync = gate.sync();
         let rip = registers.named().rip;
-        gate.clear(HVLOG_WORK);
+        gate.clear(Attention::WORK);
 
         let mut left = BATCH;
         loop {
             let Some(head) = self.next else {
-                gate.raise(HVLOG_BLOCKED);
+                gate.raise(Attention::BLOCKED);
                 return HVLOG_WAIT;
             };
             if head.at_exit && head.sync >= sync || head.sync > sync {

@@ -2,6 +2,7 @@
 //!
 //! Any CPU stages; only the domain's own vCPU, on its way back to the guest, takes.
 
+use crate::abi::Stale;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 #[cfg(all(test, loom))]
@@ -16,7 +17,7 @@ pub struct Stage {
     words: [AtomicU64; (PORTS / 64) as usize],
     /// One bit for each word of `words` that may be non-zero.
     summary: AtomicU64,
-    /// `HVLOG_STALE_*`.
+    /// Bits of [`Stale`].
     stale: AtomicU32,
     /// Ticks of the host's TSC at which the oldest staged port arrived; 0 when there is none.
     since: AtomicU64,
@@ -108,20 +109,20 @@ impl Stage {
             .compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Notes that `HVLOG_STALE_*` things changed.
-    pub fn mark(&self, what: u32) {
+    /// Notes what changed.
+    pub fn mark(&self, what: Stale) {
         // Pairs with `take_marks`.
-        self.stale.fetch_or(what, Ordering::AcqRel);
+        self.stale.fetch_or(what.bits(), Ordering::AcqRel);
     }
 
     /// Takes the marks. What a port announces is marked before the port is staged: so take the
     /// ports first.
     #[inline]
-    pub fn take_marks(&self) -> u32 {
+    pub fn take_marks(&self) -> Stale {
         if self.stale.load(Ordering::Acquire) == 0 {
-            return 0;
+            return Stale::empty();
         }
-        self.stale.swap(0, Ordering::AcqRel)
+        Stale::from_bits_retain(self.stale.swap(0, Ordering::AcqRel))
     }
 
     /// Takes the staged ports of one word, the lowest. Those of others, and what arrives from now
@@ -172,7 +173,7 @@ impl Stage {
     /// Whether ports or causes for a commit wait.
     pub fn is_pending(&self) -> bool {
         self.summary.load(Ordering::Acquire) != 0
-            || self.stale.load(Ordering::Acquire) & !crate::abi::HVLOG_STALE_RUNSTATE != 0
+            || Stale::from_bits_retain(self.stale.load(Ordering::Acquire)).is_cause()
     }
 }
 

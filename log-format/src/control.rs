@@ -56,6 +56,10 @@ numbered! {
         EndOfLog = 6 "end of log",
         /// The state that the guest started from.
         StartState = 7 "start state",
+        /// The guest never came to the place of a forced commit.
+        Place = 8 "place",
+        /// At such a place, the memory.
+        PlaceMemory = 9 "memory at a place",
     }
 }
 

@@ -40,6 +40,7 @@ mod encode;
 pub mod file;
 mod item;
 mod kinds;
+mod layout;
 mod numbered;
 mod predict;
 pub mod ring;
@@ -52,6 +53,9 @@ pub use encode::Encoder;
 pub use item::Item;
 pub use kinds::*;
 pub use shown::{Digits, Hex};
+/// For [`assert_layout`].
+#[doc(hidden)]
+pub use static_assertions;
 
 /// No encoded record is longer than this; the recorder reserves it before each record.
 pub const MAX_RECORD_BYTES: usize = 1152;

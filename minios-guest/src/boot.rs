@@ -3,7 +3,7 @@
 //! Everything here is assembler, because Xen calls it with registers and a
 //! stack that no Rust ABI describes. At every entry from Xen the stack holds
 //! rcx, r11, the error code (some exceptions only), rip, cs, rflags, rsp, ss.
-//! Each entry builds a [`crate::trap::TrapFrame`] from it, aligns the stack to
+//! Each entry builds a [`TrapFrame`] from it, aligns the stack to
 //! 16 bytes (an upcall may find it anywhere), calls Rust, and returns through
 //! the `iret` hypercall, which restores the upcall mask in the same step.
 
@@ -185,9 +185,37 @@ trap_return:
     options(att_syntax)
 );
 
+/// Registers at an entry from Xen, lowest address first.
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct TrapFrame {
+    pub r15: u64,
+    pub r14: u64,
+    pub r13: u64,
+    pub r12: u64,
+    pub r11: u64,
+    pub r10: u64,
+    pub r9: u64,
+    pub r8: u64,
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rbp: u64,
+    pub rbx: u64,
+    pub rdx: u64,
+    pub rcx: u64,
+    pub rax: u64,
+    /// Exception vector, or 256 for a system call, 257 for an upcall, 258 for the failsafe callback.
+    pub vector: u64,
+    pub error: u64,
+    pub rip: u64,
+    /// Selector; bits 32 to 39 are the upcall mask of the interrupted code.
+    pub cs: u64,
+    pub rflags: u64,
+    pub rsp: u64,
+    pub ss: u64,
+}
+
 extern "C" {
-    /// The page that Xen fills with hypercall stubs of 32 bytes.
-    pub static hypercall_page: [u8; 4096];
     /// Entry for event upcalls.
     pub fn upcall_entry();
     /// Entry when Xen cannot restore segments.

@@ -1,10 +1,10 @@
 //! The kernel command line: an application's name, its operand, key=value options.
 
-use crate::shared;
+use crate::start;
 
 /// The command line's words.
 pub fn words() -> impl Iterator<Item = &'static str> {
-    let line = &shared::start_info().cmd_line;
+    let line = &start::info().cmd_line;
     let length = line.iter().position(|byte| *byte == 0).unwrap_or(line.len());
     core::str::from_utf8(&line[..length]).unwrap_or("").split_ascii_whitespace()
 }

@@ -2,7 +2,7 @@
 //!
 //! Lines end in CR LF, as on a serial line.
 
-use crate::{event, hypercall, shared, witness};
+use crate::{event, hypercall, shared, start, witness};
 use core::fmt;
 use core::sync::atomic::{
     fence, AtomicBool, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst,
@@ -26,7 +26,7 @@ pub fn init() {
 
 /// The console's event channel.
 pub fn port() -> u32 {
-    shared::start_info().console_port
+    start::info().console_port
 }
 
 /// Puts bytes into the output ring, waiting for room; dom0 is told only when

@@ -40,21 +40,6 @@ pub fn collect(info: &SharedInfo) {
     }
 }
 
-/// Upcalls that are still to be nested, and the port that makes them.
-pub static NEST: AtomicU64 = AtomicU64::new(0);
-/// A port of our own that notifies this vCPU.
-pub static NEST_PORT: AtomicU64 = AtomicU64::new(0);
-
-/// The upcall handler: notes what there is; the waiting code does the rest.
-pub fn upcall() {
-    witness::UPCALLS.fetch_add(1, Relaxed);
-    witness::look();
-    if NEST.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
-        shared::vcpu().upcall_mask.store(0, SeqCst);
-        hypercall::notify(NEST_PORT.load(Relaxed) as u32);
-    }
-}
-
 /// How often `port` was pending so far.
 pub fn latched(port: u32) -> u64 {
     LATCHED.get(port as usize).map_or(0, |latch| latch.load(Relaxed))

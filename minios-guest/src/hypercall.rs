@@ -1,14 +1,38 @@
 //! Hypercalls: the raw calls, and the one safe wrapper that all code uses.
 //!
-//! Every exit that this kernel makes on purpose ends in [`crate::witness::exit`],
-//! which counts it and looks at everything that Xen may have changed meanwhile.
+//! Every call but a [`raw`] one ends in what [`watch_exits`] was given, which sees
+//! what Xen has changed meanwhile. This is the ground floor: it knows no other
+//! part of the kernel.
 
 use crate::abi::{evtchnop, nr, schedop, vcpuop};
-use crate::boot::hypercall_page;
-use crate::witness;
 use core::arch::asm;
+use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
-/// Calls Xen through the hypercall page; nothing is counted or looked at.
+extern "C" {
+    /// The page that Xen fills with hypercall stubs of 32 bytes.
+    pub static hypercall_page: [u8; 4096];
+}
+
+/// A `fn()`, or null.
+static WATCHER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// From now on `watcher` is called after every exit; it makes no hypercall.
+pub fn watch_exits(watcher: fn()) {
+    WATCHER.store(watcher as *mut (), Relaxed);
+}
+
+/// An exit is over, other than one of [`call`] or [`any`]: has it watched.
+#[inline]
+pub fn exited() {
+    let watcher = WATCHER.load(Relaxed);
+    if !watcher.is_null() {
+        // SAFETY: only `watch_exits` stores there, and only such functions.
+        let watcher = unsafe { core::mem::transmute::<*mut (), fn()>(watcher) };
+        watcher();
+    }
+}
+
+/// Calls Xen through the hypercall page; nobody watches.
 ///
 /// # Safety
 /// The arguments must be valid for hypercall `number` (below 64), and Xen must
@@ -29,7 +53,7 @@ pub unsafe fn raw(number: u64, a: [u64; 5]) -> i64 {
     result
 }
 
-/// Calls Xen, counts the exit and looks at what came in with it.
+/// Calls Xen, and has the exit watched.
 ///
 /// # Safety
 /// As for [`raw`].
@@ -37,12 +61,12 @@ pub unsafe fn raw(number: u64, a: [u64; 5]) -> i64 {
 pub unsafe fn call(number: u64, a: [u64; 5]) -> i64 {
     // SAFETY: as this function's contract.
     let result = unsafe { raw(number, a) };
-    witness::exit();
+    exited();
     result
 }
 
-/// Calls Xen by the `syscall` instruction, with any number at all, and looks
-/// at what came in. For hostile calls.
+/// Calls Xen by the `syscall` instruction, with any number at all, and has the
+/// exit watched. For hostile calls.
 ///
 /// # Safety
 /// As for [`raw`].
@@ -56,7 +80,7 @@ pub unsafe fn any(number: u64, a: [u64; 5]) -> i64 {
             inlateout("rdx") a[2] => _, inlateout("r10") a[3] => _,
             inlateout("r8") a[4] => _, lateout("rcx") _, lateout("r11") _);
     }
-    witness::exit();
+    exited();
     result
 }
 

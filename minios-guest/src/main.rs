@@ -5,10 +5,12 @@
 //! what came in ([`witness`]). One vCPU, no scheduler, no memory beyond its
 //! own image; an *application*, named by the command line, runs to its end.
 //!
-//! From the bottom up: [`abi`] (Xen's interface), [`boot`] (ELF notes, entries),
-//! [`hypercall`], [`shared`] (shared pages), [`witness`] (what was seen),
-//! [`event`], [`trap`], [`memory`], [`clock`], [`console`], [`xenstore`],
-//! [`user`] (a little user mode), and the applications in [`apps`].
+//! From the bottom up, each using what stands before it: [`abi`] (Xen's interface),
+//! [`boot`] (ELF notes, entries), [`random`], [`hypercall`], [`start`] (what the
+//! domain builder said), [`cmdline`], [`memory`], [`shared`] (shared pages),
+//! [`witness`] (what was seen), [`event`], [`exits`] (what watches them), [`clock`],
+//! [`console`], [`xenstore`], [`user`] (a little user mode), [`trap`], and the
+//! applications in [`apps`]. The check `arrows` holds this order.
 
 #![no_std]
 #![no_main]
@@ -20,10 +22,12 @@ pub mod clock;
 pub mod cmdline;
 pub mod console;
 pub mod event;
+pub mod exits;
 pub mod hypercall;
 pub mod memory;
 pub mod random;
 pub mod shared;
+pub mod start;
 pub mod trap;
 pub mod user;
 pub mod witness;
@@ -34,7 +38,9 @@ use abi::{schedop, StartInfo};
 /// Called by the first instructions, on the kernel's own stack, upcalls masked.
 #[no_mangle]
 extern "C" fn kernel_main(start: &'static StartInfo) -> ! {
-    shared::init(start);
+    start::init(start);
+    exits::init();
+    shared::init();
     event::mask_all_ports();
     trap::init();
     event::unmask_upcalls();

@@ -6,7 +6,7 @@
 
 use crate::abi::{memop, mmuext, nr, MemoryExchange, MemoryReservation, MmuUpdate, MmuextOp, DOMID_SELF};
 use crate::abi::{MACHINE_TO_PHYS, UVMF_INVLPG};
-use crate::{hypercall, shared};
+use crate::{hypercall, start};
 use core::cell::UnsafeCell;
 
 /// Virtual address of pseudo-physical address 0 (also in `kernel.lds`).
@@ -72,12 +72,12 @@ impl Page {
 }
 
 fn frame_list() -> *mut u64 {
-    shared::start_info().mfn_list as *mut u64
+    start::info().mfn_list as *mut u64
 }
 
 /// Machine frame of one of our frames.
 pub fn mfn_of_pfn(pfn: u64) -> u64 {
-    if pfn >= shared::start_info().nr_pages {
+    if pfn >= start::info().nr_pages {
         return u64::MAX;
     }
     // SAFETY: the builder's list has `nr_pages` entries.
@@ -86,7 +86,7 @@ pub fn mfn_of_pfn(pfn: u64) -> u64 {
 
 /// Notes that `pfn` is now backed by `mfn`.
 pub fn set_mfn_of_pfn(pfn: u64, mfn: u64) {
-    if pfn < shared::start_info().nr_pages {
+    if pfn < start::info().nr_pages {
         // SAFETY: as in `mfn_of_pfn`; the list is ordinary memory of ours.
         unsafe { frame_list().add(pfn as usize).write_volatile(mfn) }
     }
@@ -105,7 +105,7 @@ pub fn virt_of_mfn(mfn: u64) -> u64 {
 
 /// Machine address of the last-level entry that maps `address`, if there is one.
 pub fn entry_address(address: u64) -> Option<u64> {
-    let mut table = shared::start_info().pt_base;
+    let mut table = start::info().pt_base;
     for level in (0..4).rev() {
         let index = (address >> (12 + 9 * level)) & 511;
         if level == 0 {

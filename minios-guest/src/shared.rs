@@ -4,15 +4,14 @@
 //! first exit of the guest) and stay where they are. Xen and dom0 write
 //! them at any time, so they are only ever read and written through atomics.
 
-use crate::abi::{nr, SharedInfo, StartInfo, VcpuInfo, UVMF_INVLPG};
-use crate::hypercall;
+use crate::abi::{nr, SharedInfo, VcpuInfo, UVMF_INVLPG};
 use crate::memory::{self, Page};
+use crate::{hypercall, start};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicU8, Ordering::Relaxed};
 
 /// Its address range takes the mapping of the shared info page.
 static SHARED_SLOT: Page = Page::new();
 static SHARED: AtomicU64 = AtomicU64::new(0);
-static START: AtomicU64 = AtomicU64::new(0);
 static CONSOLE: AtomicU64 = AtomicU64::new(0);
 static STORE: AtomicU64 = AtomicU64::new(0);
 
@@ -55,8 +54,8 @@ pub struct StoreRing {
 }
 
 /// Maps the shared info page: the first exit of the guest. Then finds the rings.
-pub fn init(start: &'static StartInfo) {
-    START.store(start as *const StartInfo as u64, Relaxed);
+pub fn init() {
+    let start = start::info();
     let slot = SHARED_SLOT.address();
     // SAFETY: the slot is a page of its own that nothing else refers to, and
     // the shared info frame belongs to this domain.
@@ -67,7 +66,7 @@ pub fn init(start: &'static StartInfo) {
         hypercall::shutdown(crate::abi::schedop::SHUTDOWN_CRASH);
     }
     SHARED.store(slot, Relaxed);
-    crate::witness::exit();
+    hypercall::exited();
     CONSOLE.store(memory::virt_of_mfn(start.console_mfn), Relaxed);
     STORE.store(memory::virt_of_mfn(start.store_mfn), Relaxed);
 }
@@ -91,12 +90,6 @@ pub fn info() -> &'static SharedInfo {
 /// The only vCPU's part of it.
 pub fn vcpu() -> &'static VcpuInfo {
     &info().vcpu[0]
-}
-
-/// What the domain builder handed over.
-pub fn start_info() -> &'static StartInfo {
-    // SAFETY: set by `init` from the builder's pointer; nothing writes the page.
-    unsafe { &*(START.load(Relaxed) as *const StartInfo) }
 }
 
 /// The console ring.

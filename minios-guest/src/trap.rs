@@ -4,39 +4,9 @@
 //! provoked one) or the end: it is printed and the domain is crashed.
 
 use crate::abi::{nr, schedop, TrapInfo, FLAT_KERNEL_CS};
-use crate::boot::{self, failsafe_entry, trap_syscall, upcall_entry};
-use crate::{console, event, hypercall, shared, user, witness};
+use crate::boot::{self, failsafe_entry, trap_syscall, upcall_entry, TrapFrame};
+use crate::{console, exits, hypercall, shared, user, witness};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-/// Registers at an entry from Xen, lowest address first.
-#[repr(C)]
-#[allow(missing_docs)]
-pub struct TrapFrame {
-    pub r15: u64,
-    pub r14: u64,
-    pub r13: u64,
-    pub r12: u64,
-    pub r11: u64,
-    pub r10: u64,
-    pub r9: u64,
-    pub r8: u64,
-    pub rdi: u64,
-    pub rsi: u64,
-    pub rbp: u64,
-    pub rbx: u64,
-    pub rdx: u64,
-    pub rcx: u64,
-    pub rax: u64,
-    /// Exception vector, or one of the `VECTOR_*` below.
-    pub vector: u64,
-    pub error: u64,
-    pub rip: u64,
-    /// Selector; bits 32 to 39 are the upcall mask of the interrupted code.
-    pub cs: u64,
-    pub rflags: u64,
-    pub rsp: u64,
-    pub ss: u64,
-}
 
 const VECTOR_SYSCALL: u64 = 256;
 const VECTOR_UPCALL: u64 = 257;
@@ -115,18 +85,18 @@ pub fn caught() -> (u64, [u64; 3]) {
 extern "C" fn trap_handler(frame: &mut TrapFrame) {
     match frame.vector {
         VECTOR_UPCALL => {
-            event::upcall();
+            exits::upcall();
             if frame.rip == LEAVE[0].load(Relaxed) {
                 frame.rip = LEAVE[1].load(Relaxed);
             }
             user::upcall(frame);
         }
         VECTOR_SYSCALL => {
-            witness::exit();
+            exits::passed();
             user::syscall(frame);
         }
         _ => {
-            witness::exit();
+            exits::passed();
             exception(frame);
         }
     }

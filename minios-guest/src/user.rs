@@ -4,9 +4,9 @@
 //! two top page tables; Xen switches them at `syscall` and at exceptions.
 
 use crate::abi::{mmuext, nr, FLAT_KERNEL_CS, FLAT_KERNEL_SS};
+use crate::boot::TrapFrame;
 use crate::hypercall;
 use crate::memory::{self, Page, PTE_RO, PTE_RW};
-use crate::trap::TrapFrame;
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -201,7 +201,7 @@ fn enter(address: u64, seed: u64, rounds: u64) {
         );
     }
     crate::witness::count_exit();
-    crate::witness::look();
+    crate::exits::look();
 }
 
 /// Changes the frame so that the return goes to the kernel code that waits in [`run`].

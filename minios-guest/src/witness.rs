@@ -13,17 +13,13 @@
 //! A fifth one, wallclock (u64 sec, u32 nsec), is kept apart; its first
 //! non-zero content counts as a change.
 //!
-//! [`exit`] looks after every exit that the guest makes, so on a domain whose
-//! inputs change only at sync points nothing can slip through: each content
-//! that was ever visible is seen. Exits are counted too: the n-th exit of the
-//! guest is sync point n. The shared info page is mapped by the first exit, so
-//! what came at n = 0 and n = 1 is seen together: the last time page content,
-//! and the set of ports.
+//! Who feeds them is elsewhere: [`crate::exits`] after every exit of the guest,
+//! and whoever reads the TSC or the console. Exits are counted too: the n-th exit
+//! of the guest is sync point n.
 //!
 //! Updates are not atomic as a whole: an upcall in the middle of one (possible
 //! on an unlogged domain only) makes that domain's digest meaningless, no more.
 
-use crate::{event, shared};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// One running digest and its count of inputs.
@@ -74,59 +70,10 @@ pub static EXITS: AtomicU64 = AtomicU64::new(0);
 /// Upcalls taken.
 pub static UPCALLS: AtomicU64 = AtomicU64::new(0);
 
-static LAST_TIME: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
-static LAST_WALLCLOCK: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
-
-/// To be called after every exit of the guest's own: counts it and looks.
-#[inline]
-pub fn exit() {
-    count_exit();
-    look();
-}
-
-/// Counts an exit without a look.
+/// Counts an exit of the guest's own.
 #[inline]
 pub fn count_exit() {
     EXITS.store(EXITS.load(Relaxed) + 1, Relaxed);
-}
-
-/// Notes changes of the time page, the wall clock and the pending ports.
-pub fn look() {
-    let Some(info) = shared::try_info() else { return };
-    let page = &info.vcpu[0].time;
-    let scale = u64::from(page.tsc_to_system_mul.load(Relaxed))
-        | u64::from(page.tsc_shift.load(Relaxed) as u8) << 32
-        | u64::from(page.flags.load(Relaxed)) << 40;
-    let time = [page.tsc_timestamp.load(Relaxed), page.system_time.load(Relaxed), scale];
-    // An odd version is a write under way: the next look sees the result.
-    if page.version.load(Relaxed) & 1 == 0 && changed(&LAST_TIME, &time) {
-        let mut bytes = [0; 22];
-        bytes[..8].copy_from_slice(&time[0].to_le_bytes());
-        bytes[8..16].copy_from_slice(&time[1].to_le_bytes());
-        bytes[16..].copy_from_slice(&scale.to_le_bytes()[..6]);
-        TIME.feed(&bytes);
-    }
-
-    let seconds = u64::from(info.wc_sec.load(Relaxed)) | u64::from(info.wc_sec_hi.load(Relaxed)) << 32;
-    let wallclock = [seconds, u64::from(info.wc_nsec.load(Relaxed))];
-    if info.wc_version.load(Relaxed) & 1 == 0 && changed(&LAST_WALLCLOCK, &wallclock) {
-        let mut bytes = [0; 12];
-        bytes[..8].copy_from_slice(&seconds.to_le_bytes());
-        bytes[8..].copy_from_slice(&(wallclock[1] as u32).to_le_bytes());
-        WALLCLOCK.feed(&bytes);
-    }
-
-    event::collect(info);
-}
-
-/// Whether `now` differs from what `last` holds; stores it there.
-fn changed<const N: usize>(last: &[AtomicU64; N], now: &[u64; N]) -> bool {
-    let mut differs = false;
-    for (last, now) in last.iter().zip(now) {
-        differs |= last.load(Relaxed) != *now;
-        last.store(*now, Relaxed);
-    }
-    differs
 }
 
 /// The four classes in one figure: FNV-1a over the digests of tsc, time,

@@ -1,6 +1,6 @@
 //! A xenstore client: one request at a time over the ring.
 
-use crate::{event, hypercall, shared};
+use crate::{event, hypercall, shared, start};
 use core::sync::atomic::{
     fence, AtomicU32, AtomicU8, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst,
 };
@@ -29,7 +29,7 @@ pub fn init() {
 
 /// The ring's event channel.
 pub fn port() -> u32 {
-    shared::start_info().store_port
+    start::info().store_port
 }
 
 /// The value at `path` (relative to the domain's own), in `buffer`; its length.

@@ -7,8 +7,8 @@ use std::path::Path;
 use log_format::file::{Closing, Integrity, LogError, LogReader};
 use log_format::{Decoder, End, Item, Record};
 
-use crate::clock::Clock;
 use crate::error::Error;
+use crate::log_time::LogTime;
 
 /// A reader of a file on disk.
 pub type Reader = LogReader<BufReader<File>>;
@@ -87,7 +87,7 @@ fn read(
     mut visit: impl FnMut(&Item<'_>, usize, Option<u64>) -> bool,
 ) -> Result<Summary, Error> {
     let mut decoder = Decoder::new();
-    let mut clock = Clock::default();
+    let mut clock = LogTime::default();
     let (mut sync, mut end) = (0, None);
     let (mut chunks, mut file_bytes, mut records) = (0, 0, 0);
     'chunks: while let Some(chunk) = reader.next_chunk()? {

@@ -294,43 +294,6 @@ fn without_xen_the_reason_is_said() {
     }
 }
 
-/// The program that makes the controls of replay's tests; cargo builds it beside the tests.
-fn alter(args: &[&str]) -> String {
-    let test = std::env::current_exe().unwrap();
-    let program = test
-        .parent()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .join("examples/alter");
-    let assert = Command::new(program).args(args).assert().code(0);
-    stdout(&assert).trim().to_owned()
-}
-
-#[test]
-fn an_altered_log_is_whole_and_differs_in_one_place() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = write_log(dir.path(), "a.xlr", b"hi\r", true);
-    for kind in [
-        "time",
-        "tsc",
-        "console_in",
-        "event",
-        "value",
-        "end",
-        "witness",
-    ] {
-        let other = dir.path().join(kind);
-        let sync = alter(&[text(&path), text(&other), kind, "0", "2"]);
-        let diff = xenlr(&["diff", "--json", text(&path), text(&other)]).code(1);
-        let json: Json = serde_json::from_str(&stdout(&diff)).unwrap();
-        assert_eq!(json["sync"].to_string(), sync, "{kind}");
-    }
-    let other = dir.path().join("header");
-    alter(&[text(&path), text(&other), "header", "xen_build_id", "ffff"]);
-    xenlr(&["diff", text(&path), text(&other)]).code(0);
-}
-
 fn json(text: &str) -> Json {
     serde_json::from_str(text.trim()).unwrap_or_else(|e| panic!("{e}: {text}"))
 }

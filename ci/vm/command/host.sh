@@ -8,5 +8,5 @@ trap 'rm -rf "$overlay"' EXIT
 . ci/vm/host.sh
 
 mkdir -p "$overlay/usr/local/bin"
-xenlr_example alter "$overlay/usr/local/bin/alter"
+vm_program alter "$overlay/usr/local/bin/alter"
 "$RIG" --smp 2 --overlay "$overlay" ci/vm/command/dom0.sh

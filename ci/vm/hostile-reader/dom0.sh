@@ -100,7 +100,7 @@ done
 for what in stop bind until release acquire map; do
     [ "$(count "$what: error 22")" -gt 0 ] || fail "control: no $what was invalid"
 done
-for what in 'record running' 'record waiting' 'record ended' 'record released' 'replay paused' dying; do
+for what in 'record running' 'record waiting' 'record ended' 'record released' 'replay until' dying; do
     [ "$(count "seen $what: ok")" -gt 0 ] || fail "control: no domain was seen $what"
 done
 

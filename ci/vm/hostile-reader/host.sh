@@ -11,5 +11,5 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 . ci/vm/host.sh
 mkdir "$work/overlay"
-xenlr_example fuzz_reader "$work/overlay/fuzz_reader"
+vm_program fuzz_reader "$work/overlay/fuzz_reader"
 "$RIG" --smp 2 --xen-args conring_size=1m --overlay "$work/overlay" "$here/dom0.sh" "$@"

@@ -19,7 +19,7 @@ trap 'rm -rf "$overlay"' EXIT
 fetch_program gdb-minimal
 add_program gdb "$overlay"
 mkdir -p "$overlay/usr/local/bin"
-xenlr_example alter "$overlay/usr/local/bin/alter"
+vm_program alter "$overlay/usr/local/bin/alter"
 # section NAME FIELD: of the guest's kernel, as readelf numbers the fields behind the name: 2 address, 3 offset, 4 size.
 section() { readelf -SW "$DIST/guests/minios" | sed 's/^ *\[ *[0-9]*\] *//' | awk -v name="$1" -v i="$2" '$1 == name { print "0x" $(i + 1) }'; }
 start=$(section .text 2)

@@ -9,7 +9,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 . ci/vm/host.sh
 alter=$work/alter
-xenlr_example alter "$alter"
+vm_program alter "$alter"
 
 out=${XENLR_RIG_OUT:-$work/out}
 "$RIG" --smp 2 --out "$out" "$here/record.sh"

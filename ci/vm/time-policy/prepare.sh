@@ -2,4 +2,4 @@
 # What the test needs in dom0: prepare.sh FOLDER
 set -euo pipefail
 . ci/vm/host.sh
-xenlr_example alter "$1/alter"
+vm_program alter "$1/alter"

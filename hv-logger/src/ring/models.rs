@@ -152,7 +152,7 @@ enum Dies {
     GaveBackFirst,
 }
 
-/// One pass as in `xenlr/src/record/drain.rs`: each index once, then read, write, give back. All
+/// One pass as in `xenlr/src/recorder/drain.rs`: each index once, then read, write, give back. All
 /// that survives a reader is the file and what stands in the header.
 fn pass(pages: &Pages, file: &mut Vec<u8>, dies: Dies) {
     let cons = pages.index_at(CONS_OFFSET).load(Ordering::Acquire);

@@ -7,7 +7,7 @@ use loom::thread;
 
 use super::*;
 
-const WORK: u32 = crate::abi::HVLOG_WORK;
+const WORK: u32 = crate::abi::Attention::WORK.bits();
 
 fn model(run: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
@@ -154,13 +154,13 @@ fn announced(marks_first: bool) {
         let backend = {
             let shared = shared.clone();
             thread::spawn(move || {
-                shared.stage.mark(crate::abi::HVLOG_STALE_RINGS);
+                shared.stage.mark(Stale::RINGS);
                 shared.send(0);
             })
         };
         let mut looked = false;
         let mut taken = Vec::new();
-        let mut look = || looked |= shared.stage.take_marks() != 0;
+        let mut look = || looked |= !shared.stage.take_marks().is_empty();
         if marks_first {
             look();
             shared.commit(&mut taken, true);
@@ -194,10 +194,10 @@ fn mark(weaken: fn(&Stage)) {
             thread::spawn(move || {
                 // SAFETY: loom checks that nobody looks at it before the mark is taken.
                 shared.sent[0].with_mut(|sent| unsafe { *sent = 7 });
-                shared.stage.mark(crate::abi::HVLOG_STALE_TIME);
+                shared.stage.mark(Stale::TIME);
             })
         };
-        if shared.stage.take_marks() != 0 {
+        if !shared.stage.take_marks().is_empty() {
             // SAFETY: as above.
             shared.sent[0].with(|sent| assert_eq!(unsafe { *sent }, 7));
         }

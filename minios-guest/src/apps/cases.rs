@@ -7,7 +7,7 @@
 
 use crate::abi::{evtchnop, nr, DOMID_SELF, VIRQ_TIMER};
 use crate::clock::{self, MILLISECOND, SECOND};
-use crate::{console, event, hypercall, say, shared, trap, witness};
+use crate::{console, event, exits, hypercall, say, shared, trap, witness};
 use core::arch::asm;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -45,7 +45,7 @@ pub fn run() {
     };
     let ports = Ports(first, second);
     [first, second].into_iter().for_each(event::unmask_port);
-    event::NEST_PORT.store(u64::from(first), Relaxed);
+    exits::NEST_PORT.store(u64::from(first), Relaxed);
     let mut failed = 0;
     for (name, case) in CASES {
         // Dom0's answer to the last case's output is not to make an upcall in this one.
@@ -120,9 +120,9 @@ fn port_masked(ports: &Ports) -> Result<(), &'static str> {
 
 fn nested(ports: &Ports) -> Result<(), &'static str> {
     let before = upcalls();
-    event::NEST.store(5, Relaxed);
+    exits::NEST.store(5, Relaxed);
     send(ports.0);
-    check(event::NEST.load(Relaxed) == 0, "not all of them nested")?;
+    check(exits::NEST.load(Relaxed) == 0, "not all of them nested")?;
     check(upcalls() == before + 6, "not one upcall for each event")
 }
 

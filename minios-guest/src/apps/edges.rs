@@ -9,7 +9,7 @@
 
 use crate::abi::{mmuext, nr, vcpuop, MmuextOp, DOMID_SELF};
 use crate::memory::{Page, PTE_RO};
-use crate::{clock, cmdline, console, event, hypercall, memory, say, shared, trap, witness, xenstore};
+use crate::{clock, cmdline, console, event, exits, hypercall, memory, say, shared, trap, xenstore};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
@@ -63,7 +63,7 @@ fn exceptions(count: usize, flags: u64) -> u64 {
     let before = trap::caught().0;
     // SAFETY: Xen reads the operations; exceptions of the debugger's kind are tolerated.
     let result = unsafe { long_call(OPERATIONS.as_ptr(), count as u64, 0, u64::from(DOMID_SELF), flags) };
-    witness::exit();
+    exits::passed();
     assert!(result == 0, "mmuext_op: {result}");
     trap::caught().0 - before
 }

@@ -9,7 +9,7 @@
 //! Nothing here waits for dom0 without a limit: the rings may be dead by then.
 
 use crate::random::{Checksum, Random};
-use crate::{cmdline, console, event, say, trap, user, witness};
+use crate::{cmdline, console, event, exits, say, trap, user, witness};
 use core::sync::atomic::Ordering::Relaxed;
 
 mod areas;
@@ -67,7 +67,7 @@ pub fn run() {
         return;
     };
     event::unmask_port(port);
-    event::NEST_PORT.store(u64::from(port), Relaxed);
+    exits::NEST_PORT.store(u64::from(port), Relaxed);
     let own_number = domains::own_number();
     let mut hostile = Hostile { random: Random::new(seed), sum: Checksum(seed), port, own_number };
     let only = cmdline::number("only");

@@ -11,7 +11,7 @@
 //! values before it. No TSC is read afterwards.
 
 use crate::clock::{self, MILLISECOND, SECOND};
-use crate::{cmdline, console, event, say, witness};
+use crate::{cmdline, console, event, exits, say, witness};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Runs the application.
@@ -58,7 +58,7 @@ fn wait(deadline_ns: u64) {
 fn freeze() {
     event::mask_upcalls();
     while console::take().is_some() {}
-    witness::look();
+    exits::look();
     let digest = witness::combined();
     let [tsc, time, ports, bytes, wallclock] =
         [&witness::TSC, &witness::TIME, &witness::PORTS, &witness::BYTES, &witness::WALLCLOCK]

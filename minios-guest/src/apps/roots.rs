@@ -5,7 +5,7 @@
 
 use crate::memory::Page;
 use crate::random::Checksum;
-use crate::{say, shared};
+use crate::{say, start};
 
 /// The slots of Xen.
 const SLOTS: core::ops::Range<usize> = 256..272;
@@ -14,7 +14,7 @@ static KEPT: Page = Page::new();
 
 /// Runs the application.
 pub fn run() {
-    let root = shared::start_info().pt_base as *const u64;
+    let root = start::info().pt_base as *const u64;
     let mut sum = Checksum(0);
     for slot in SLOTS {
         // SAFETY: the builder maps the top table read-only.

@@ -9,7 +9,7 @@
 use crate::abi::{nr, vcpuop};
 use crate::clock::{self, MILLISECOND, SECOND};
 use crate::memory::Page;
-use crate::{cmdline, console, event, hypercall, say, shared, witness};
+use crate::{cmdline, console, event, exits, hypercall, say, shared, witness};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const PAGES: usize = 3;
@@ -26,7 +26,7 @@ pub fn run() {
     quiesce();
 
     event::mask_upcalls();
-    witness::look();
+    exits::look();
     pass();
     let masked = spin(passes);
 
@@ -41,7 +41,7 @@ pub fn run() {
     // SAFETY: asks for Xen's version; no memory is passed.
     unsafe { hypercall::raw(nr::XEN_VERSION, [0; 5]) };
     let after = pass();
-    witness::exit();
+    exits::passed();
     event::unmask_upcalls();
 
     say!("watch: spin ends");

@@ -9,7 +9,7 @@ use crate::error::{Error, Exit};
 use crate::library::{self, LogFile};
 use crate::logfile::{self, Summary, integrity_name};
 use crate::output::{Output, bytes, duration, table};
-use crate::replay::plan;
+use crate::replayer::plan;
 use crate::show::date;
 use crate::xen::Xen;
 

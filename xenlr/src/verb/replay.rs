@@ -10,12 +10,12 @@ use crate::cli::{Replay, Replaying, Then};
 use crate::error::{Error, Exit};
 use crate::logfile::integrity_name;
 use crate::output::{Output, duration};
-use crate::replay::build::{self, Built};
-use crate::replay::console::Console;
-use crate::replay::plan::{self, Plan};
-use crate::replay::record::{self, OwnLog};
-use crate::replay::run::{self, Ending, Limits, Outcome};
-use crate::replay::until;
+use crate::replayer::build::{self, Built};
+use crate::replayer::console::Console;
+use crate::replayer::own_log::{self, OwnLog};
+use crate::replayer::plan::{self, Plan};
+use crate::replayer::run::{self, Ending, Limits, Outcome};
+use crate::replayer::until;
 use crate::show::{address, failure_text};
 use crate::signals::Signals;
 use crate::symbols::Symbols;
@@ -44,7 +44,7 @@ pub fn replay(
     let xen = Xen::open()?;
     xen.require_xenlr()?;
     if let Some(path) = &args.record {
-        record::check_free(path)?;
+        own_log::check_free(path)?;
     }
     let plan = plan::make(&xen, file, args, output)?;
     let built = build(&xen, &plan, &signals)?;

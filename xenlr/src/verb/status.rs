@@ -95,7 +95,7 @@ fn all_text(logged: &[Seen]) -> String {
         table.add_row([
             named.name.clone(),
             named.info.domid.to_string(),
-            mode_name(status.mode).to_owned(),
+            status.mode.name().to_owned(),
             shown_state(seen).to_owned(),
             status.sync_points().to_string(),
             raw.records.to_string(),
@@ -116,7 +116,7 @@ fn rows(seen: &Seen) -> Vec<(&'static str, String)> {
             "domain",
             format!("{} (number {})", named.name, named.info.domid),
         ),
-        ("mode", mode_name(status.mode).to_owned()),
+        ("mode", status.mode.name().to_owned()),
         ("state", shown_state(seen).to_owned()),
         ("sync points", status.sync_points().to_string()),
         ("records", raw.records.to_string()),
@@ -198,8 +198,8 @@ fn to_json(seen: &Seen) -> Json {
         "name": named.name,
         "domid": named.info.domid,
         "uuid": named.info.uuid.to_string(),
-        "mode": mode_name(status.mode),
-        "state": state_name(status.state),
+        "mode": status.mode.name(),
+        "state": status.state.name(),
         "sync": status.sync_points(),
         "records": raw.records,
         "bytes": raw.bytes,
@@ -252,15 +252,6 @@ fn percent(part: u64, whole: u64) -> u64 {
     part.saturating_mul(100).checked_div(whole).unwrap_or(0)
 }
 
-/// `record` or `replay`.
-pub fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Off => "off",
-        Mode::Record => "record",
-        Mode::Replay => "replay",
-    }
-}
-
 /// The word for the state, and what a recording waits for.
 fn shown_state(seen: &Seen) -> &'static str {
     let status = &seen.status;
@@ -269,21 +260,7 @@ fn shown_state(seen: &Seen) -> &'static str {
             "no reader yet"
         }
         (Mode::Record, State::Waiting) => "ring full",
-        (_, state) => state_name(state),
-    }
-}
-
-/// The word for a state.
-pub fn state_name(state: State) -> &'static str {
-    match state {
-        State::Running => "running",
-        State::Waiting => "waiting",
-        State::Until => "until",
-        State::Ended => "ended",
-        State::Diverged => "diverged",
-        State::Failed => "failed",
-        State::Ending => "ending",
-        State::Released => "released",
+        (_, state) => state.name(),
     }
 }
 
@@ -297,6 +274,8 @@ pub fn divergence_name(divergence: Option<Divergence>) -> &'static str {
         Some(Divergence::EndMemory) => "the memory at the end",
         Some(Divergence::EndOfLog) => "the log has ended and the guest goes on",
         Some(Divergence::StartState) => "the state at the start",
+        Some(Divergence::Place) => "the place of a forced commit, where the guest never came",
+        Some(Divergence::PlaceMemory) => "the memory at the place of a forced commit",
         None => "an unknown thing",
     }
 }

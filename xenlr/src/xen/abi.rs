@@ -1,9 +1,12 @@
 //! Xen's and Linux' structures, byte for byte.
 //!
 //! The names are those of Xen's public headers (`domctl.h`, `sysctl.h`, `xenlr.h`) and of
-//! Linux' `privcmd.h` and `evtchn.h`. `tests/abi.rs` compiles those headers and compares every
-//! size and offset that is used here.
+//! Linux' `privcmd.h` and `evtchn.h`. Sizes and offsets are asserted here; `tests/abi.rs` compiles
+//! those headers and compares every one that is used.
 #![allow(missing_docs)] // The headers document the fields.
+
+use bitflags::bitflags;
+use log_format::assert_layout;
 
 /// The interface versions of Xen 4.20 with the XenLR patches; Xen answers -EACCES to any other.
 pub const DOMCTL_INTERFACE_VERSION: u32 = 0x18;
@@ -26,10 +29,15 @@ pub const XENLR_OP_KICK: u32 = 3;
 pub const XENLR_OP_UNTIL: u32 = 4;
 pub const XENLR_OP_RELEASE: u32 = 5;
 
-/// Bits of `xenlr_status.flags`.
-pub const FLAG_ON_FULL_STOP: u32 = 1 << 0;
-pub const FLAG_CPUID_FAULTS: u32 = 1 << 1;
-pub const FLAG_BOUND: u32 = 1 << 2;
+bitflags! {
+    /// Of `xenlr_status.flags`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct StatusFlags: u32 {
+        const ON_FULL_STOP = 1 << 0;
+        const CPUID_FAULTS = 1 << 1;
+        const BOUND = 1 << 2;
+    }
+}
 
 pub const SYSCTL_PHYSINFO: u32 = 3;
 pub const SYSCTL_GETDOMAININFOLIST: u32 = 6;
@@ -42,9 +50,15 @@ pub const XENVER_BUILD_ID: u64 = 10;
 /// Bit of `xen_sysctl_physinfo.capabilities`: Xen has CONFIG_XENLR.
 pub const PHYSCAP_XENLR: u32 = 1 << 10;
 
-pub const DOMINF_DYING: u32 = 1 << 0;
-pub const DOMINF_SHUTDOWN: u32 = 1 << 2;
-pub const DOMINF_PAUSED: u32 = 1 << 3;
+bitflags! {
+    /// Of `xen_domctl_getdomaininfo.flags`, those that are needed.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct DomainFlags: u32 {
+        const DYING = 1 << 0;
+        const SHUTDOWN = 1 << 2;
+        const PAUSED = 1 << 3;
+    }
+}
 
 pub const XENMEM_ACQUIRE_RESOURCE: u64 = 28;
 pub const RESOURCE_XENLR_RING: u32 = 3;
@@ -60,6 +74,7 @@ pub struct Domctl {
     pub pad: [u16; 3],
     pub u: DomctlUnion,
 }
+assert_layout! { Domctl: 144 { cmd: 0, interface_version: 4, domain: 8, pad: 10, u: 16 } }
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -78,6 +93,7 @@ pub struct XenlrOp {
     /// Address of a [`XenlrStatus`].
     pub status: u64,
 }
+assert_layout! { XenlrOp: 24 { cmd: 0, port: 4, sync: 8, status: 16 } }
 
 /// `struct xenlr_status`.
 #[repr(C)]
@@ -118,6 +134,7 @@ pub struct XenlrStatus {
     pub diverge_kind: u32,
     pub want_kind: u32,
 }
+assert_layout! { XenlrStatus: 216 { mode: 0, state: 4, flags: 8, cpu: 12, apic_id: 16, tsc_khz: 20, time_bound_us: 24, pad: 28, sync: 32, records: 40, bytes: 48, events: 56, ring_size: 64, ring_used: 72, max_delay_ns: 80, paused_ns: 88, pauses: 96, arena_first_mfn: 104, arena_frames: 112, arena_used: 120, end_sync: 128, end_rip: 136, end_registers: 144, end_memory: 152, end_reason: 160, end_code: 164, end_pages: 168, error: 172, diverge_sync: 176, diverge_rip: 184, expected: 192, actual: 200, diverge_kind: 208, want_kind: 212 } }
 
 /// `struct xen_domctl_getdomaininfo`.
 #[repr(C)]
@@ -143,6 +160,7 @@ pub struct GetDomainInfo {
     pub arch_emulation_flags: u32,
     pub arch_misc_flags: u32,
 }
+assert_layout! { GetDomainInfo: 112 { domain: 0, pad1: 2, flags: 4, tot_pages: 8, max_pages: 16, outstanding_pages: 24, shr_pages: 32, paged_pages: 40, shared_info_frame: 48, cpu_time: 56, nr_online_vcpus: 64, max_vcpu_id: 68, ssidref: 72, handle: 76, cpupool: 92, gpaddr_bits: 96, pad2: 97, arch_emulation_flags: 104, arch_misc_flags: 108 } }
 
 /// `struct xen_sysctl` with the members of its union that are needed.
 #[repr(C)]
@@ -152,6 +170,7 @@ pub struct Sysctl {
     pub interface_version: u32,
     pub u: SysctlUnion,
 }
+assert_layout! { Sysctl: 136 { cmd: 0, interface_version: 4, u: 8 } }
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -171,6 +190,7 @@ pub struct GetDomainInfoList {
     pub buffer: u64,
     pub num_domains: u32,
 }
+assert_layout! { GetDomainInfoList: 24 { first_domain: 0, max_domains: 4, buffer: 8, num_domains: 16 } }
 
 /// `struct xen_sysctl_physinfo`, up to where it is needed.
 #[repr(C)]
@@ -185,6 +205,7 @@ pub struct PhysInfo {
     pub cpu_khz: u32,
     pub capabilities: u32,
 }
+assert_layout! { PhysInfo: 32 { threads_per_core: 0, cores_per_socket: 4, nr_cpus: 8, max_cpu_id: 12, nr_nodes: 16, max_node_id: 20, cpu_khz: 24, capabilities: 28 } }
 
 /// `struct xen_mem_acquire_resource`.
 #[repr(C)]
@@ -199,6 +220,7 @@ pub struct MemAcquireResource {
     /// Address of a list of frame numbers.
     pub frame_list: u64,
 }
+assert_layout! { MemAcquireResource: 32 { domid: 0, kind: 2, id: 4, nr_frames: 8, pad: 12, frame: 16, frame_list: 24 } }
 
 /// `struct privcmd_hypercall`.
 #[repr(C)]
@@ -207,6 +229,7 @@ pub struct PrivcmdHypercall {
     pub op: u64,
     pub arg: [u64; 5],
 }
+assert_layout! { PrivcmdHypercall: 48 { op: 0, arg: 8 } }
 
 /// `struct privcmd_mmap_resource`.
 #[repr(C)]
@@ -219,3 +242,4 @@ pub struct PrivcmdMmapResource {
     pub num: u64,
     pub addr: u64,
 }
+assert_layout! { PrivcmdMmapResource: 32 { dom: 0, kind: 4, id: 8, idx: 12, num: 16, addr: 24 } }

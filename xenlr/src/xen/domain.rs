@@ -5,7 +5,7 @@ use std::{fmt, io};
 use log_format::EndReason;
 use log_format::control::{Divergence, Mode, State};
 
-use super::abi::{self, GetDomainInfo, XenlrStatus};
+use super::abi::{self, DomainFlags, GetDomainInfo, StatusFlags, XenlrStatus};
 use super::evtchn::Port;
 use super::{Ring, Xen};
 use crate::error::Error;
@@ -29,12 +29,13 @@ pub struct DomainInfo {
 
 impl From<GetDomainInfo> for DomainInfo {
     fn from(raw: GetDomainInfo) -> Self {
+        let flags = DomainFlags::from_bits_retain(raw.flags);
         Self {
             domid: raw.domain,
             uuid: Uuid(raw.handle),
-            dying: raw.flags & abi::DOMINF_DYING != 0,
-            shutdown: raw.flags & abi::DOMINF_SHUTDOWN != 0,
-            paused: raw.flags & abi::DOMINF_PAUSED != 0,
+            dying: flags.contains(DomainFlags::DYING),
+            shutdown: flags.contains(DomainFlags::SHUTDOWN),
+            paused: flags.contains(DomainFlags::PAUSED),
             pages: raw.tot_pages,
         }
     }
@@ -69,19 +70,23 @@ pub struct Status {
 }
 
 impl Status {
+    fn flags(&self) -> StatusFlags {
+        StatusFlags::from_bits_retain(self.raw.flags)
+    }
+
     /// `on_full=stop` was asked for.
     pub fn stops_when_full(&self) -> bool {
-        self.raw.flags & abi::FLAG_ON_FULL_STOP != 0
+        self.flags().contains(StatusFlags::ON_FULL_STOP)
     }
 
     /// CPUID faults for the guest, so that it may run on any CPU.
     pub fn cpuid_faults(&self) -> bool {
-        self.raw.flags & abi::FLAG_CPUID_FAULTS != 0
+        self.flags().contains(StatusFlags::CPUID_FAULTS)
     }
 
     /// An event channel is bound. A reader that was killed leaves it so: Xen is not told.
     pub fn is_bound(&self) -> bool {
-        self.raw.flags & abi::FLAG_BOUND != 0
+        self.flags().contains(StatusFlags::BOUND)
     }
 
     /// The sync points that the guest has reached. On its way out of the log's end Xen may count one

@@ -1,14 +1,13 @@
 //! Xen as dom0 sees it: the only unsafe code of this crate.
 //!
-//! Three layers: [`abi`] holds the raw structures, `privcmd` and [`evtchn`] the system calls,
+//! Three layers: [`abi`] holds the raw structures, [`privcmd`] and [`evtchn`] the system calls,
 //! and [`Xen`], [`Domain`], [`Ring`] and [`EventChannels`] are safe to use.
 #![allow(unsafe_code)]
 
 pub mod abi;
 pub mod domain;
 pub mod evtchn;
-mod privcmd;
-pub mod probe;
+pub mod privcmd;
 mod ring;
 
 use std::cell::RefCell;

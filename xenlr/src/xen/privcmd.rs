@@ -166,17 +166,19 @@ impl Drop for Buffer {
 }
 
 /// Pages of a Xen resource in this process.
-pub(super) struct Mapping {
+pub struct Mapping {
     base: *mut c_void,
     bytes: usize,
 }
 
 impl Mapping {
-    pub(super) fn base(&self) -> *mut c_void {
+    /// Where they are.
+    pub fn base(&self) -> *mut c_void {
         self.base
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    /// How much that is.
+    pub fn bytes(&self) -> usize {
         self.bytes
     }
 }
@@ -189,13 +191,13 @@ impl Drop for Mapping {
 }
 
 /// The privileged command driver.
-pub(super) struct Privcmd {
+pub struct Privcmd {
     file: File,
 }
 
 impl Privcmd {
     /// Opens the driver and one buffer for hypercalls.
-    pub(super) fn open() -> io::Result<(Self, Buffer)> {
+    pub fn open() -> io::Result<(Self, Buffer)> {
         let open = |path| OpenOptions::new().read(true).write(true).open(path);
         let file = match open("/dev/xen/privcmd") {
             Err(e) if e.kind() == io::ErrorKind::NotFound => open("/proc/xen/privcmd")?,
@@ -214,7 +216,7 @@ impl Privcmd {
     /// Xen writes to this process' memory where it is told to: what `op` takes for addresses, in
     /// `arg` and in what those point to, comes from [`Buffer::address`] with room behind it for
     /// what Xen writes, or cannot be mapped in this process.
-    pub(super) unsafe fn hypercall(&self, op: u64, arg: [u64; 5]) -> io::Result<i32> {
+    pub unsafe fn hypercall(&self, op: u64, arg: [u64; 5]) -> io::Result<i32> {
         call(self.fd(), b'P', 0, &mut PrivcmdHypercall { op, arg })
     }
 
@@ -238,7 +240,7 @@ impl Privcmd {
     }
 
     /// Maps `frames` frames of a resource from the frame `first` on.
-    pub(super) fn map_frames(
+    pub fn map_frames(
         &self,
         domain: u16,
         kind: u32,

@@ -2,7 +2,7 @@
 
 use crate::abi::{memop, mmuext, nr, vcpuop, DOMID_SELF, UVMF_INVLPG};
 use crate::memory::{self, Page, PTE_RW};
-use crate::{hypercall, say, shared};
+use crate::{hypercall, say, start};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Calls in one multicall.
@@ -147,7 +147,7 @@ pub fn run(count: u64, calls: u64) {
             word.fetch_or(bit, Relaxed);
         }
     };
-    (0..shared::start_info().nr_pages).map(memory::mfn_of_pfn).for_each(note);
+    (0..start::info().nr_pages).map(memory::mfn_of_pfn).for_each(note);
     let mapped = try_all(&door("map", |frame, _| map(frame, SELF), DONE), count, note);
     say!("doors: mapped {mapped} frames beside its memory");
     for door in &DOORS {

@@ -3,7 +3,7 @@
 use super::Hostile;
 use crate::abi::{evtchnop, nr, vcpuop};
 use crate::memory::{self, Page};
-use crate::{event, hypercall, shared};
+use crate::{event, exits, hypercall, shared, start};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 /// Somewhere that Xen may write.
@@ -19,9 +19,9 @@ fn address(h: &mut Hostile) -> u64 {
         3 => 0xffff_8000_0000_0000 + h.random.below(1 << 30),
         4 => 0xffff_82d0_4000_0000,
         5 => 0x8000_0000_0000_0000,
-        6 => shared::start_info().pt_base + h.random.below(4096),
+        6 => start::info().pt_base + h.random.below(4096),
         // The rings and shared info themselves, past their live parts.
-        7 => memory::virt_of_mfn(shared::start_info().console_mfn) + 3200 + h.random.below(800),
+        7 => memory::virt_of_mfn(start::info().console_mfn) + 3200 + h.random.below(800),
         _ => h.random.word(),
     }
 }
@@ -51,7 +51,7 @@ pub fn vcpu_info(h: &mut Hostile) {
     let (mfn, offset) = match h.random.below(3) {
         0 => (AREA.mfn(), 4096 - 1 - h.random.below(63)),
         1 => {
-            let root = (shared::start_info().pt_base - memory::VIRT_BASE) >> 12;
+            let root = (start::info().pt_base - memory::VIRT_BASE) >> 12;
             (memory::mfn_of_pfn(root), 64 * h.random.below(64))
         }
         _ => (h.random.word() >> h.random.below(40), h.random.below(5000)),
@@ -63,7 +63,7 @@ pub fn vcpu_info(h: &mut Hostile) {
 /// Puts vcpu_info into the console page, for good. Upcalls are masked from now on.
 pub fn vcpu_info_into_console(h: &mut Hostile) {
     event::mask_upcalls();
-    let mut argument = [shared::start_info().console_mfn, 3200];
+    let mut argument = [start::info().console_mfn, 3200];
     h.sum.mix(hypercall::vcpu_op(vcpuop::REGISTER_VCPU_INFO, &mut argument) as u64);
     for _ in 0..100 {
         hypercall::notify(h.port);
@@ -93,10 +93,10 @@ pub fn storm(h: &mut Hostile) {
 
 /// Upcalls within upcalls.
 pub fn nested_upcalls(h: &mut Hostile) {
-    event::NEST.store(1 + h.random.below(40), Relaxed);
+    exits::NEST.store(1 + h.random.below(40), Relaxed);
     hypercall::notify(h.port);
     event::unmask_upcalls();
-    h.sum.mix(event::NEST.swap(0, Relaxed));
+    h.sum.mix(exits::NEST.swap(0, Relaxed));
 }
 
 /// Random pending, mask and selector bits; sane ones afterwards.

@@ -3,7 +3,7 @@
 use super::Hostile;
 use crate::abi::{nr, FLAT_KERNEL_CS, FLAT_KERNEL_SS};
 use crate::memory::Page;
-use crate::{hypercall, trap, witness};
+use crate::{exits, hypercall, trap};
 use core::arch::asm;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -50,13 +50,13 @@ pub fn single_step(h: &mut Hostile) {
         );
     }
     trap::TRACE.store(0, Relaxed);
-    witness::exit();
+    exits::passed();
     h.sum.mix(trap::caught().0 - before);
 }
 
 /// Random debug registers, some of them armed on our own data and code.
 pub fn breakpoints(h: &mut Hostile) {
-    let code = &raw const crate::boot::hypercall_page as u64 + nr::XEN_VERSION * 32;
+    let code = &raw const hypercall::hypercall_page as u64 + nr::XEN_VERSION * 32;
     for register in 0..4 {
         let address = match h.random.below(4) {
             0 => WATCHED.address() + h.random.below(4096),
@@ -154,6 +154,6 @@ pub fn irets(h: &mut Hostile) {
     }
     trap::set_resume(0);
     trap::RESUME_STACK.store(0, Relaxed);
-    witness::exit();
+    exits::passed();
     h.sum.mix(trap::caught().0 - before);
 }

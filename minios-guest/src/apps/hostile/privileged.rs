@@ -4,7 +4,7 @@
 use super::Hostile;
 use crate::abi::nr;
 use crate::memory::Page;
-use crate::{hypercall, trap, witness};
+use crate::{exits, hypercall, trap};
 use core::arch::asm;
 
 static SOMEWHERE: Page = Page::new();
@@ -59,8 +59,8 @@ macro_rules! run {
         trap::set_resume(0);
         match trap::caught().0 - before {
             // Emulated, or not even an exit.
-            0 => witness::exit(),
-            _ => witness::look(),
+            0 => exits::passed(),
+            _ => exits::look(),
         }
         (rax, rdx)
     }};

@@ -3,7 +3,7 @@
 use super::Hostile;
 use crate::abi::{memop, mmuext, nr, MemoryReservation, DOMID_SELF};
 use crate::memory::{self, PTE_RO, PTE_RW};
-use crate::{console, hypercall, shared, xenstore};
+use crate::{console, hypercall, shared, start, xenstore};
 use core::fmt::{self, Write};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -59,7 +59,7 @@ pub fn store_indices(h: &mut Hostile) {
 
 /// Tries to make a page table of the console page, which dom0 has mapped writable.
 pub fn console_as_table(h: &mut Hostile) {
-    let mfn = shared::start_info().console_mfn;
+    let mfn = start::info().console_mfn;
     let address = memory::virt_of_mfn(mfn);
     h.sum.mix(memory::update_va(address, (mfn << 12) | PTE_RO) as u64);
     let level = h.random.below(4) as u32;
@@ -76,7 +76,7 @@ pub fn console_as_table(h: &mut Hostile) {
 
 /// Unmaps both ring pages and gives their frames back to Xen.
 pub fn give_console_away() {
-    for mfn in [shared::start_info().console_mfn, shared::start_info().store_mfn] {
+    for mfn in [start::info().console_mfn, start::info().store_mfn] {
         memory::update_va(memory::virt_of_mfn(mfn), 0);
         let mut frame = mfn;
         let mut argument = MemoryReservation {

@@ -2,7 +2,7 @@
 
 use super::Torture;
 use crate::abi::nr;
-use crate::{clock, hypercall, trap, user, witness};
+use crate::{clock, exits, hypercall, trap, user};
 use core::arch::asm;
 
 /// A few reads of the clock in its several forms.
@@ -57,7 +57,7 @@ pub fn exceptions(t: &mut Torture) {
         _ => probe!("int 0x80"),
     }
     trap::set_resume(0);
-    witness::look();
+    exits::look();
     let (count, last) = trap::caught();
     t.sum.mix(count);
     last.iter().for_each(|value| t.sum.mix(*value));
@@ -101,7 +101,7 @@ pub fn cpuid(t: &mut Torture) {
         );
     }
     if forced {
-        witness::exit();
+        exits::passed();
     }
     [a, b, c, d].iter().for_each(|value| t.sum.mix(u64::from(*value)));
 }
@@ -123,7 +123,7 @@ pub fn privileged_reads(t: &mut Torture) {
             }
         }
     }
-    witness::exit();
+    exits::passed();
     t.sum.mix(value);
 }
 

@@ -4,7 +4,7 @@ use super::cpu::probe;
 use super::Torture;
 use crate::abi::{mmuext, nr, MmuUpdate, MmuextOp, MulticallEntry, UVMF_INVLPG};
 use crate::memory::{self, Page, PTE_RO, PTE_RW};
-use crate::{hypercall, shared, trap, witness};
+use crate::{exits, hypercall, start, trap};
 use core::arch::asm;
 
 /// Pages to map, unmap, make tables of, and give away.
@@ -58,7 +58,7 @@ pub fn batch(t: &mut Torture) {
             let before = page.read(0);
             probe!("mov qword ptr [{at}], 1", at = page.address());
             trap::set_resume(0);
-            witness::look();
+            exits::look();
             same(t, page.read(0) == before);
             t.sum.mix(trap::caught().0);
         }
@@ -87,7 +87,7 @@ pub fn tables(t: &mut Torture) {
 }
 
 fn switch_root(t: &mut Torture) {
-    let root = shared::start_info().pt_base;
+    let root = start::info().pt_base;
     for index in 0..512 {
         // Slots 256 to 271 are Xen's.
         if !(256..272).contains(&index) {

@@ -19,8 +19,8 @@ use std::io;
 use std::time::Duration;
 
 use rustix::io::Errno;
+use vm_tests::probe::{Acquire, Op, Pages, Place, Probe};
 use xenlr::ringio::RingMemory;
-use xenlr::xen::probe::{Acquire, Op, Pages, Place};
 use xenlr::xen::{EventChannels, Port, Status, Xen, abi};
 
 /// Errors that a misuse may meet, and no others.
@@ -105,12 +105,12 @@ impl Random {
 /// How calls ended: by kind of call and outcome.
 #[derive(Default)]
 struct Tally {
-    ends: BTreeMap<(&'static str, String), u64>,
+    ends: BTreeMap<(String, String), u64>,
     strange: u64,
 }
 
 impl Tally {
-    fn count<T>(&mut self, what: &'static str, result: &io::Result<T>) {
+    fn count<T>(&mut self, what: &str, result: &io::Result<T>) {
         let end = match result.as_ref().map_err(Errno::from_io_error) {
             Ok(_) => "ok".to_owned(),
             Err(Some(errno)) => {
@@ -121,7 +121,7 @@ impl Tally {
             }
             Err(None) => "no error number".to_owned(),
         };
-        *self.ends.entry((what, end)).or_default() += 1;
+        *self.ends.entry((what.to_owned(), end)).or_default() += 1;
     }
 
     fn print(&self) {
@@ -133,6 +133,7 @@ impl Tally {
 
 struct Fuzzer {
     xen: Xen,
+    probe: Probe,
     random: Random,
     tally: Tally,
     channels: EventChannels,
@@ -199,7 +200,7 @@ impl Fuzzer {
             abi::XENLR_OP_RELEASE => "release",
             _ => "other op",
         };
-        let result = self.xen.probe_op(&op);
+        let result = self.probe.op(&op);
         self.tally.count(what, &result);
     }
 
@@ -227,7 +228,7 @@ impl Fuzzer {
             },
             start_extent: if random.one_in(8) { random.odd32() } else { 0 },
         };
-        let result = self.xen.probe_acquire(&call);
+        let result = self.probe.acquire(&call);
         self.tally.count("acquire", &result);
     }
 
@@ -243,7 +244,7 @@ impl Fuzzer {
         };
         let most = if random.one_in(8) { 5000 } else { 40 };
         let frames = 1 + random.below(most);
-        let result = self.xen.probe_map(domain, id, first, frames);
+        let result = self.probe.map(domain, id, first, frames);
         self.tally.count("map", &result);
         if let Ok(pages) = result {
             if self.kept.len() >= KEPT {
@@ -263,7 +264,8 @@ impl Fuzzer {
         self.domains = all.iter().map(|domain| domain.domid).collect();
         for domain in self.domains.clone() {
             if let Ok(Some(status)) = self.xen.domain(domain).status() {
-                self.tally.count(state_name(&status), &Ok(()));
+                self.tally
+                    .count(&format!("seen {}", state_name(&status)), &Ok(()));
             }
         }
         // A port that was notified is armed again.
@@ -272,31 +274,17 @@ impl Fuzzer {
     }
 }
 
-fn state_name(status: &Status) -> &'static str {
-    use log_format::control::{Mode, State};
-    match (status.mode, status.state) {
-        (Mode::Replay, State::Running) => "seen replay running",
-        (Mode::Replay, State::Waiting) => "seen replay waiting",
-        (Mode::Replay, State::Until) => "seen replay paused",
-        (Mode::Replay, State::Ended) => "seen replay ended",
-        (Mode::Replay, State::Diverged) => "seen replay diverged",
-        (Mode::Replay, State::Failed) => "seen replay failed",
-        (Mode::Replay, _) => "seen replay other",
-        (_, State::Running) => "seen record running",
-        (_, State::Waiting) => "seen record waiting",
-        (_, State::Ended) => "seen record ended",
-        (_, State::Released) => "seen record released",
-        (_, State::Failed) => "seen record failed",
-        _ => "seen record other",
-    }
+fn state_name(status: &Status) -> String {
+    format!("{} {}", status.mode.name(), status.state.name())
 }
 
 fn calls(seed: u64, calls: u64, spared: Vec<u16>) -> Result<bool, Box<dyn Error>> {
-    let xen = Xen::open()?;
+    let (xen, probe) = (Xen::open()?, Probe::open()?);
     let channels = EventChannels::open()?;
     let port = channels.bind_unbound()?;
     let mut fuzzer = Fuzzer {
         xen,
+        probe,
         random: Random::new(seed),
         tally: Tally::default(),
         channels,
@@ -336,15 +324,15 @@ fn offset(random: &mut Random) -> usize {
 
 /// Maps a domain's whole ring: its size is that of the header while that is still sane, a page more
 /// than the data area.
-fn whole_ring(xen: &Xen, domid: u16) -> Result<Pages, Box<dyn Error>> {
+fn whole_ring(xen: &Xen, probe: &Probe, domid: u16) -> Result<Pages, Box<dyn Error>> {
     let page_bytes = log_format::ring::PAGE_BYTES as u64;
     let frames = 1 + xen.domain(domid).ring()?.size_bytes() / page_bytes;
-    Ok(xen.probe_map(domid, 0, 0, frames)?)
+    Ok(probe.map(domid, 0, 0, frames)?)
 }
 
 fn hold(domid: u16) -> Result<bool, Box<dyn Error>> {
-    let xen = Xen::open()?;
-    let _pages = (whole_ring(&xen, domid)?, xen.probe_hold(domid)?);
+    let (xen, probe) = (Xen::open()?, Probe::open()?);
+    let _pages = (whole_ring(&xen, &probe, domid)?, probe.hold(domid)?);
     println!("hold: domain {domid}");
     loop {
         std::thread::park();
@@ -352,11 +340,11 @@ fn hold(domid: u16) -> Result<bool, Box<dyn Error>> {
 }
 
 fn ring(seed: u64, domid: u16, writes: u64) -> Result<bool, Box<dyn Error>> {
-    let xen = Xen::open()?;
+    let (xen, probe) = (Xen::open()?, Probe::open()?);
     let mut random = Random::new(seed);
-    let pages = whole_ring(&xen, domid)?;
+    let pages = whole_ring(&xen, &probe, domid)?;
     let mut written = 0;
-    let mut state = "gone";
+    let mut state = "gone".to_owned();
     while written < writes {
         match xen.domain(domid).status() {
             Ok(Some(status)) => {

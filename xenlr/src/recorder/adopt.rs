@@ -197,8 +197,8 @@ fn utc(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::drain::drain;
-    use crate::record::sink::FileSink;
+    use crate::recorder::drain::drain;
+    use crate::recorder::sink::FileSink;
     use crate::ringio::fake::FakeRing;
     use crate::xen::{DomainInfo, Uuid};
     use log_format::file::Domain;

@@ -10,7 +10,7 @@ use crate::domains::{self, NamedDomain};
 use crate::error::Error;
 use crate::logfile::{self, Reader, Summary};
 use crate::output::Output;
-use crate::record::facts::{cpu_model, sha256};
+use crate::recorder::facts::{cpu_model, sha256};
 use crate::xen::{Version, Xen};
 use crate::xlcfg::Config;
 

@@ -1,15 +1,18 @@
-//! Calls and writes that no correct program makes, for `examples/fuzz_reader`: whatever a
-//! hostile or broken reader does to Xen's interface must do no harm.
+//! Calls and writes that no correct program makes, for `fuzz_reader`: whatever a hostile or broken
+//! reader does to Xen's interface must do no harm.
 //!
 //! They are safe for this process: Xen is given addresses in the hypercall buffer, or such
 //! that cannot be mapped here, and shared memory is written as atomics.
 
+use std::cell::RefCell;
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::abi::{self, DomctlUnion, MemAcquireResource, XenlrOp, XenlrStatus};
-use super::privcmd::{BUFFER_BYTES, Mapping};
-use super::{SECOND, Xen};
+use xenlr::xen::abi::{self, Domctl, DomctlUnion, MemAcquireResource, XenlrOp, XenlrStatus};
+use xenlr::xen::privcmd::{BUFFER_BYTES, Buffer, Mapping, Privcmd};
+
+/// Offset of the second structure in the hypercall buffer, behind the control structure.
+const SECOND: usize = 4096;
 
 /// Above this bit of a memory operation's command Xen keeps what it has done of it, when it is to
 /// go on later. Private to Xen (`xen/hypercall.h`); no caller sets it.
@@ -70,41 +73,68 @@ impl Pages {
     }
 }
 
-/// The address of a place for so many bytes; null where they would not fit.
-fn address(xen: &Xen, place: Place, bytes: usize) -> u64 {
-    const USER_END: u64 = 1 << 47;
-    let buffer = xen.buffer.borrow();
-    match place {
-        Place::Buffer if bytes <= BUFFER_BYTES - SECOND => buffer.address(SECOND),
-        Place::End if (1..=BUFFER_BYTES - SECOND).contains(&bytes) => {
-            buffer.address(BUFFER_BYTES - bytes)
-        }
-        Place::Nowhere(at) if !(4096..USER_END).contains(&at) => at,
-        _ => 0,
-    }
+/// The running hypervisor, without the care that [`xenlr::xen::Xen`] takes.
+pub struct Probe {
+    privcmd: Privcmd,
+    buffer: RefCell<Buffer>,
 }
 
-impl Xen {
+impl Probe {
+    /// Opens the privileged command driver.
+    pub fn open() -> io::Result<Self> {
+        let (privcmd, buffer) = Privcmd::open()?;
+        Ok(Self {
+            privcmd,
+            buffer: RefCell::new(buffer),
+        })
+    }
+
+    /// The address of a place for so many bytes; null where they would not fit.
+    fn address(&self, place: Place, bytes: usize) -> u64 {
+        const USER_END: u64 = 1 << 47;
+        let buffer = self.buffer.borrow();
+        match place {
+            Place::Buffer if bytes <= BUFFER_BYTES - SECOND => buffer.address(SECOND),
+            Place::End if (1..=BUFFER_BYTES - SECOND).contains(&bytes) => {
+                buffer.address(BUFFER_BYTES - bytes)
+            }
+            Place::Nowhere(at) if !(4096..USER_END).contains(&at) => at,
+            _ => 0,
+        }
+    }
+
     /// Makes the call; the answer is dropped.
-    pub fn probe_op(&self, op: &Op) -> io::Result<()> {
+    pub fn op(&self, op: &Op) -> io::Result<()> {
         let mut u = DomctlUnion { pad: [op.rest; 16] };
         u.xenlr_op = XenlrOp {
             cmd: op.cmd,
             port: op.port,
             sync: op.sync,
-            status: address(self, op.status, size_of::<XenlrStatus>()),
+            status: self.address(op.status, size_of::<XenlrStatus>()),
         };
+        let mut buffer = self.buffer.borrow_mut();
+        buffer.put(
+            0,
+            Domctl {
+                cmd: abi::DOMCTL_XENLR_OP,
+                interface_version: abi::DOMCTL_INTERFACE_VERSION,
+                domain: op.domain,
+                pad: [0; 3],
+                u,
+            },
+        );
+        let arg = [buffer.address(0), 0, 0, 0, 0];
         // SAFETY: `address` gives places in the buffer with room enough, and such as cannot be mapped;
         // the operation has no other address.
-        unsafe { self.domctl(abi::DOMCTL_XENLR_OP, op.domain, u) }.map(drop)
+        unsafe { self.privcmd.hypercall(abi::HYPERVISOR_DOMCTL, arg) }.map(drop)
     }
 
     /// Makes the call; the frames' numbers are dropped. Xen's own result, which is no error when
     /// it is not negative.
-    pub fn probe_acquire(&self, call: &Acquire) -> io::Result<i32> {
+    pub fn acquire(&self, call: &Acquire) -> io::Result<i32> {
         let list_bytes =
             usize::try_from(call.nr_frames).map_or(usize::MAX, |n| n.saturating_mul(8));
-        let frame_list = address(self, call.frame_list, list_bytes);
+        let frame_list = self.address(call.frame_list, list_bytes);
         let mut buffer = self.buffer.borrow_mut();
         buffer.put(
             0,
@@ -121,20 +151,20 @@ impl Xen {
         let command =
             abi::XENMEM_ACQUIRE_RESOURCE | u64::from(call.start_extent) << MEMOP_EXTENT_SHIFT;
         let arg = [command, buffer.address(0), 0, 0, 0];
-        // SAFETY: as for `probe_op`.
+        // SAFETY: as for `op`.
         unsafe { self.privcmd.hypercall(abi::HYPERVISOR_MEMORY_OP, arg) }
     }
 
     /// Maps the first page of a domain's grant table: while it is mapped, a domain that is
     /// destroyed goes on dying.
-    pub fn probe_hold(&self, domain: u16) -> io::Result<Pages> {
+    pub fn hold(&self, domain: u16) -> io::Result<Pages> {
         self.privcmd
             .map_frames(domain, RESOURCE_GRANT_TABLE, 0, 0, 1)
             .map(Pages)
     }
 
     /// Maps these frames of a ring, whatever they are.
-    pub fn probe_map(&self, domain: u16, id: u32, first: u32, frames: u64) -> io::Result<Pages> {
+    pub fn map(&self, domain: u16, id: u32, first: u32, frames: u64) -> io::Result<Pages> {
         self.privcmd
             .map_frames(domain, abi::RESOURCE_XENLR_RING, id, first, frames)
             .map(Pages)

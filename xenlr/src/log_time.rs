@@ -4,13 +4,13 @@ use log_format::{Item, Record, TimeInfo, Tsc};
 
 /// Follows the records of a log and knows the guest's system time at each.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Clock {
+pub struct LogTime {
     page: Option<TimeInfo>,
     first_ns: Option<u64>,
     now_ns: Option<u64>,
 }
 
-impl Clock {
+impl LogTime {
     /// Takes the next record into account and returns the guest's system time in nanoseconds,
     /// if the log has said anything of it yet.
     pub fn follow(&mut self, item: &Item<'_>) -> Option<u64> {
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn time_is_known_from_the_first_time_page_on() {
-        let mut clock = Clock::default();
+        let mut clock = LogTime::default();
         let item = |record| Item {
             sync: 1,
             witness: 0,
