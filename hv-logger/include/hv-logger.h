@@ -592,6 +592,11 @@ bool hvlog_deliverable(const struct hvlog *log,
                        const uint64_t *mask);
 
 /*
+ The first staged port that is not masked in `mask`, or `UINT32_MAX`. Any CPU.
+ */
+uint32_t hvlog_waiting(const struct hvlog *log, const uint64_t *mask);
+
+/*
  Asks for the log to end at the next sync point. Any CPU.
  */
 void hvlog_request_stop(const struct hvlog *log);

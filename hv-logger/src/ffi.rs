@@ -114,7 +114,23 @@ pub unsafe extern "C" fn hvlog_is_staged(log: *const Logger, port: u32) -> bool 
 pub unsafe extern "C" fn hvlog_deliverable(log: *const Logger, mask: *const u64) -> bool {
     // SAFETY: as in `hvlog_stage`; the mask is 64 aligned words that the guest may change, which
     // is why they are read as atomics.
-    unsafe { (*log).stage.deliverable(&*mask.cast::<[AtomicU64; 64]>()) }
+    unsafe {
+        (*log)
+            .stage
+            .is_deliverable(&*mask.cast::<[AtomicU64; 64]>())
+    }
+}
+
+/// The first staged port that is not masked in `mask`, or `UINT32_MAX`. Any CPU.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_waiting(log: *const Logger, mask: *const u64) -> u32 {
+    // SAFETY: as in `hvlog_deliverable`.
+    let port = unsafe {
+        (*log)
+            .stage
+            .first_deliverable(&*mask.cast::<[AtomicU64; 64]>())
+    };
+    port.unwrap_or(u32::MAX)
 }
 
 /// Asks for the log to end at the next sync point. Any CPU.

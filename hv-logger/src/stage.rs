@@ -149,18 +149,24 @@ impl Stage {
     }
 
     /// Whether any staged port is deliverable under the guest's event mask.
-    pub fn deliverable(&self, masked: &[AtomicU64; 64]) -> bool {
+    pub fn is_deliverable(&self, masked: &[AtomicU64; 64]) -> bool {
+        self.first_deliverable(masked).is_some()
+    }
+
+    /// The first such port.
+    pub fn first_deliverable(&self, masked: &[AtomicU64; 64]) -> Option<u32> {
         let mut summary = self.summary.load(Ordering::Acquire);
         while summary != 0 {
             let index = summary.trailing_zeros() as usize;
-            if let (Some(word), Some(mask)) = (self.words.get(index), masked.get(index))
-                && word.load(Ordering::Acquire) & !mask.load(Ordering::Relaxed) != 0
-            {
-                return true;
+            if let (Some(word), Some(mask)) = (self.words.get(index), masked.get(index)) {
+                let bits = word.load(Ordering::Acquire) & !mask.load(Ordering::Relaxed);
+                if bits != 0 {
+                    return Some(summary.trailing_zeros() * 64 + bits.trailing_zeros());
+                }
             }
             summary &= summary - 1;
         }
-        false
+        None
     }
 
     /// Whether `port` is staged.
@@ -236,9 +242,9 @@ mod tests {
         let mask = [const { AtomicU64::new(0) }; 64];
         mask[1].store(1 << 6, Ordering::Relaxed);
         stage.add(70, 1);
-        assert!(!stage.deliverable(&mask));
+        assert!(!stage.is_deliverable(&mask));
         assert!(stage.contains(70) && !stage.contains(71));
         mask[1].store(0, Ordering::Relaxed);
-        assert!(stage.deliverable(&mask));
+        assert!(stage.is_deliverable(&mask));
     }
 }

@@ -72,6 +72,10 @@ fn altered<'a>(item: Item<'_>, bit: u32, bytes: &'a mut Vec<u8>) -> Item<'a> {
         Record::Tsc(Tsc { value }) => Record::Tsc(Tsc {
             value: value ^ mask,
         }),
+        Record::Place(mut place) => {
+            place.registers ^= mask;
+            Record::Place(place)
+        }
         Record::Value(Value { kind, bytes: old }) => {
             *bytes = flip_bytes(old, bit, &mut 0);
             Record::Value(Value { kind, bytes })
