@@ -75,11 +75,34 @@ part_ubsan() {
     echo "no warning, no report, a guest recorded and replayed equal"
 }
 
+# chosen TREE [NAME=VALUE]: whether CONFIG_XENLR, wanted, is in the tree's configuration that make, so called, ends with.
+chosen() {
+    printf 'CONFIG_UNSUPPORTED=y\nCONFIG_XENLR=y\n' >"$1/xen/.config"
+    make -s -C "$1/xen" olddefconfig "${@:2}"
+    grep -qx 'CONFIG_XENLR=y' "$1/xen/.config"
+}
+
+# wants_sources: without the library's sources it cannot be chosen, with them it can.
+wants_sources() {
+    local tree status=0
+    tree=$(with_lock xen-repo worktree nightly-fresh "$XEN_COMMIT")
+    if chosen "$tree"; then
+        echo "CONFIG_XENLR can be chosen without XENLR_SRC"
+        status=1
+    elif ! chosen "$tree" XENLR_SRC="$ROOT"; then
+        echo "control: CONFIG_XENLR cannot be chosen with XENLR_SRC"
+        status=1
+    fi
+    rm -f "$tree/xen/.config" "$tree/xen/.config.made-from"
+    return $status
+}
+
 part_without() {
     fresh_xen without CONFIG_XENLR=n
+    with_lock nightly-fresh wants_sources
     ! grep -iE 'xenlr|hvlog' "$NIGHTLY/without.symbols" || { echo "these symbols are left"; return 1; }
     boot without refuses
-    echo "no warning, nothing of XenLR in it, an ordinary guest ran, a logged one was refused"
+    echo "no warning, nothing of XenLR in it, an ordinary guest ran, a logged one was refused; not to be chosen without its sources"
 }
 
 # ---- the series, patch by patch -------------------------------------------------------------------------------------------
