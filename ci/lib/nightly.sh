@@ -12,7 +12,7 @@ warnings() { grep -iE '(^|[^a-z0-9_/.-])warning(:|\[)' "$1"; }
 reports() { grep -a 'UBSAN:' "$1"; }
 
 # complaints CONSOLE: what XenLR's own checks found.
-complaints() { grep -aE 'Xen (WARN|BUG) at arch/x86/xenlr/' "$1"; }
+complaints() { grep -aE 'Xen (WARN|BUG) at (common|arch/x86)/xenlr/' "$1"; }
 
 # no_lines FINDER FILE CONTROL: fails where the finder finds a line in the file, or does not find the control behind it.
 no_lines() {
@@ -39,7 +39,7 @@ fresh_xen_in() {
     shift
     tree=$(with_lock xen-repo worktree nightly-fresh "$XEN_COMMIT")
     # Cargo repeats the warnings of what it has built already.
-    xen_git "$tree" clean -fdxq -e xen/arch/x86/xenlr/target
+    xen_git "$tree" clean -fdxq -e xen/common/xenlr/target
     step "nightly-$name" make_hypervisor "$tree" "$@"
     cp "$tree/xen/xen" "$NIGHTLY/$name.xen"
     nm "$tree/xen/xen-syms" >"$NIGHTLY/$name.symbols"
@@ -63,7 +63,7 @@ part_debug() {
     fresh_xen debug CONFIG_DEBUG=y
     boot debug logs
     tells debug 'Xen version .* debug=y'
-    no_lines complaints "$NIGHTLY/debug.console" '(XEN) Xen WARN at arch/x86/xenlr/digest.c:1'
+    no_lines complaints "$NIGHTLY/debug.console" '(XEN) Xen WARN at common/xenlr/digest.c:1'
     echo "no warning, a guest recorded and replayed equal"
 }
 

@@ -92,8 +92,13 @@ tree_key() {
 configure_hypervisor() {
     local xen=$1/xen option config=$1/xen/.config stamp=$1/xen/.config.made-from made_from
     shift
-    if [[ " $*" != *" CONFIG_XENLR="* ]] && grep -rqs --include='Kconfig*' '^config XENLR$' "$xen"; then
+    if [[ " $*" != *" CONFIG_XENLR="* && " $*" != *" CONFIG_UNSUPPORTED=n"* ]] &&
+        grep -rqs --include='Kconfig*' '^config XENLR$' "$xen"; then
         set -- CONFIG_UNSUPPORTED=y CONFIG_XENLR=y "$@"
+        # It would be on by itself then.
+        if [[ " $*" != *" CONFIG_TBOOT="* ]] && { [ -z "${keep_config:-}" ] || ! grep -qsx 'CONFIG_TBOOT=y' "$config"; }; then
+            set -- CONFIG_TBOOT=n "$@"
+        fi
     fi
     made_from=$(hash_of "$(find "$xen" -name 'Kconfig*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum)" "$@")
     if [ -f "$config" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$made_from" ]; then return; fi
