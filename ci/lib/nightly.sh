@@ -75,26 +75,22 @@ part_ubsan() {
     echo "no warning, no report, a guest recorded and replayed equal"
 }
 
-# chosen TREE [NAME=VALUE]: whether CONFIG_XENLR, wanted, is in the tree's configuration that make, so called, ends with.
-chosen() {
+# choice TREE [NAME=VALUE]: what becomes of CONFIG_XENLR=y when make, so called, completes the configuration: y or nothing.
+choice() {
     printf 'CONFIG_UNSUPPORTED=y\nCONFIG_XENLR=y\n' >"$1/xen/.config"
-    make -s -C "$1/xen" olddefconfig "${@:2}"
-    grep -qx 'CONFIG_XENLR=y' "$1/xen/.config"
+    env -u XENLR_SRC make -s -C "$1/xen" olddefconfig "${@:2}" >&2 || { echo failed; return; }
+    sed -n 's/^CONFIG_XENLR=//p' "$1/xen/.config"
 }
 
 # wants_sources: without the library's sources it cannot be chosen, with them it can.
 wants_sources() {
-    local tree status=0
+    local tree without with
     tree=$(with_lock xen-repo worktree nightly-fresh "$XEN_COMMIT")
-    if chosen "$tree"; then
-        echo "CONFIG_XENLR can be chosen without XENLR_SRC"
-        status=1
-    elif ! chosen "$tree" XENLR_SRC="$ROOT"; then
-        echo "control: CONFIG_XENLR cannot be chosen with XENLR_SRC"
-        status=1
-    fi
+    without=$(choice "$tree")
+    with=$(choice "$tree" XENLR_SRC="$ROOT")
     rm -f "$tree/xen/.config" "$tree/xen/.config.made-from"
-    return $status
+    [ "$without" = '' ] || { echo "CONFIG_XENLR without XENLR_SRC: '$without'"; return 1; }
+    [ "$with" = y ] || { echo "control: CONFIG_XENLR with XENLR_SRC: '$with'"; return 1; }
 }
 
 part_without() {
