@@ -164,7 +164,7 @@ check_miri() { # the unsafe code of the library inside Xen keeps Rust's rules as
 hypervisor_object() {
     local dir=$1
     mkdir -p "$dir/xen"
-    xen_git "$XEN_REPO" archive "$XEN_COMMIT:xen/arch/x86/xenlr" Makefile prelink.lds | tar -x -C "$dir/xen"
+    xen_git "$XEN_REPO" archive "$XEN_COMMIT:xen/common/xenlr" Makefile prelink.lds | tar -x -C "$dir/xen"
     # The few things of Xen's build that this Makefile uses.
     cat >"$dir/GNUmakefile" <<EOF
 .DEFAULT_GOAL := xen/hv-logger.o

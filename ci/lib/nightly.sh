@@ -12,7 +12,7 @@ warnings() { grep -iE '(^|[^a-z0-9_/.-])warning(:|\[)' "$1"; }
 reports() { grep -a 'UBSAN:' "$1"; }
 
 # complaints CONSOLE: what XenLR's own checks found.
-complaints() { grep -aE 'Xen (WARN|BUG) at arch/x86/xenlr/' "$1"; }
+complaints() { grep -aE 'Xen (WARN|BUG) at (common|arch/x86)/xenlr/' "$1"; }
 
 # no_lines FINDER FILE CONTROL: fails where the finder finds a line in the file, or does not find the control behind it.
 no_lines() {
@@ -39,7 +39,7 @@ fresh_xen_in() {
     shift
     tree=$(with_lock xen-repo worktree nightly-fresh "$XEN_COMMIT")
     # Cargo repeats the warnings of what it has built already.
-    xen_git "$tree" clean -fdxq -e xen/arch/x86/xenlr/target
+    xen_git "$tree" clean -fdxq -e xen/common/xenlr/target
     step "nightly-$name" make_hypervisor "$tree" "$@"
     cp "$tree/xen/xen" "$NIGHTLY/$name.xen"
     nm "$tree/xen/xen-syms" >"$NIGHTLY/$name.symbols"
@@ -63,7 +63,7 @@ part_debug() {
     fresh_xen debug CONFIG_DEBUG=y
     boot debug logs
     tells debug 'Xen version .* debug=y'
-    no_lines complaints "$NIGHTLY/debug.console" '(XEN) Xen WARN at arch/x86/xenlr/digest.c:1'
+    no_lines complaints "$NIGHTLY/debug.console" '(XEN) Xen WARN at common/xenlr/digest.c:1'
     echo "no warning, a guest recorded and replayed equal"
 }
 
@@ -75,11 +75,30 @@ part_ubsan() {
     echo "no warning, no report, a guest recorded and replayed equal"
 }
 
+# choice TREE [NAME=VALUE]: what becomes of CONFIG_XENLR=y when make, so called, completes the configuration: y or nothing.
+choice() {
+    printf 'CONFIG_UNSUPPORTED=y\nCONFIG_XENLR=y\n' >"$1/xen/.config"
+    env -u XENLR_SRC make -s -C "$1/xen" olddefconfig "${@:2}" >&2 || { echo failed; return; }
+    sed -n 's/^CONFIG_XENLR=//p' "$1/xen/.config"
+}
+
+# wants_sources: without the library's sources it cannot be chosen, with them it can.
+wants_sources() {
+    local tree without with
+    tree=$(with_lock xen-repo worktree nightly-fresh "$XEN_COMMIT")
+    without=$(choice "$tree")
+    with=$(choice "$tree" XENLR_SRC="$ROOT")
+    rm -f "$tree/xen/.config" "$tree/xen/.config.made-from"
+    [ "$without" = '' ] || { echo "CONFIG_XENLR without XENLR_SRC: '$without'"; return 1; }
+    [ "$with" = y ] || { echo "control: CONFIG_XENLR with XENLR_SRC: '$with'"; return 1; }
+}
+
 part_without() {
     fresh_xen without CONFIG_XENLR=n
+    with_lock nightly-fresh wants_sources
     ! grep -iE 'xenlr|hvlog' "$NIGHTLY/without.symbols" || { echo "these symbols are left"; return 1; }
     boot without refuses
-    echo "no warning, nothing of XenLR in it, an ordinary guest ran, a logged one was refused"
+    echo "no warning, nothing of XenLR in it, an ordinary guest ran, a logged one was refused; not to be chosen without its sources"
 }
 
 # ---- the series, patch by patch -------------------------------------------------------------------------------------------

@@ -87,19 +87,28 @@ tree_key() {
 
 # configure_hypervisor TREE OPTION=VALUE...: Xen's default configuration with these options. A configuration that was made
 # from the same stays as it is, since a new one would compile everything again. With keep_config=1 (a user's tree) the
-# tree's own one is the start.
+# tree's own one is the start. Xen offers what is not supported on demand only: where the tree has CONFIG_XENLR, it is chosen
+# unless the options say otherwise.
 configure_hypervisor() {
     local xen=$1/xen option config=$1/xen/.config stamp=$1/xen/.config.made-from made_from
     shift
+    if [[ " $*" != *" CONFIG_XENLR="* && " $*" != *" CONFIG_UNSUPPORTED=n"* ]] &&
+        grep -rqs --include='Kconfig*' '^config XENLR$' "$xen"; then
+        set -- CONFIG_UNSUPPORTED=y CONFIG_XENLR=y "$@"
+        # It would be on by itself then.
+        if [[ " $*" != *" CONFIG_TBOOT="* ]] && { [ -z "${keep_config:-}" ] || ! grep -qsx 'CONFIG_TBOOT=y' "$config"; }; then
+            set -- CONFIG_TBOOT=n "$@"
+        fi
+    fi
     made_from=$(hash_of "$(find "$xen" -name 'Kconfig*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum)" "$@")
     if [ -f "$config" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$made_from" ]; then return; fi
     [ -n "${keep_config:-}" ] || rm -f "$config"
-    [ -f "$config" ] || make -C "$xen" defconfig
+    [ -f "$config" ] || make -C "$xen" defconfig XENLR_SRC="$ROOT"
     for option; do
         sed -i "/^\(# \)\?${option%%=*}[= ]/d" "$config"
         printf '%s\n' "$option" >>"$config"
     done
-    make -C "$xen" olddefconfig
+    make -C "$xen" olddefconfig XENLR_SRC="$ROOT"
     for option; do
         case $option in
         *=n) ! grep -q "^${option%%=*}=" "$config" ;;

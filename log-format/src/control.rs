@@ -2,9 +2,6 @@
 
 use crate::numbered::numbered;
 
-/// Added to the mode at domain creation: end the log when the ring is full, rather than pause.
-pub const MODE_ON_FULL_STOP: u32 = 0x100;
-
 numbered! {
     /// What is done to a domain (`XENLR_MODE_*`).
     Mode: u32 {

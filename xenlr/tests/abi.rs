@@ -234,7 +234,6 @@ fn numbers(t: &mut Table) {
     t.numbered("XENLR_MODE_", control::Mode::ALL, |mode| {
         (mode.name().to_owned(), mode.number())
     });
-    t.number("XENLR_ON_FULL_STOP", control::MODE_ON_FULL_STOP);
     t.numbered("XENLR_STATE_", control::State::ALL, |state| {
         (state.name().to_owned(), state.number())
     });
@@ -268,8 +267,8 @@ fn numbers(t: &mut Table) {
 
 /// Names of the interface that xenlr does not use: they are for libxl, which creates domains.
 const NOT_NUMBERS: [&str; 3] = [
-    "XENLR_TIME_BOUND_US",
-    "XENLR_TIME_BOUND_MASK",
+    "XENLR_ON_FULL_PAUSE",
+    "XENLR_ON_FULL_STOP",
     "XENLR_ARENA_MFN_ANY",
 ];
 

@@ -17,7 +17,10 @@ struct create {
     uint8_t handle[16];
     uint32_t flags, iommu_opts, max_vcpus, max_evtchn_port;
     int32_t max_grant_frames, max_maptrack_frames;
-    uint32_t grant_opts, altp2m_opts, vmtrace_size, cpupool_id, xenlr_mode, xenlr_buf_frames, xenlr_arena_frames;
+    uint32_t grant_opts, altp2m_opts, vmtrace_size, cpupool_id;
+    uint8_t xenlr_mode, xenlr_on_full;
+    uint16_t xenlr_time_bound_us;
+    uint32_t xenlr_buf_frames, xenlr_arena_frames;
     uint64_t xenlr_arena_mfn;
     uint32_t emulation_flags, misc_flags;
 };

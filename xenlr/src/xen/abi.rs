@@ -47,7 +47,7 @@ pub const XENVER_EXTRAVERSION: u64 = 1;
 pub const XENVER_CHANGESET: u64 = 4;
 pub const XENVER_BUILD_ID: u64 = 10;
 
-/// Bit of `xen_sysctl_physinfo.capabilities`: Xen has CONFIG_XENLR.
+/// Bit of `xen_sysctl_physinfo.capabilities`: Xen has CONFIG_XENLR, and an arena.
 pub const PHYSCAP_XENLR: u32 = 1 << 10;
 
 bitflags! {

@@ -153,7 +153,7 @@ impl Xen {
         }
     }
 
-    /// Whether this Xen can record and replay.
+    /// Whether this Xen can record and replay, and has memory set aside for it.
     pub fn require_xenlr(&self) -> Result<(), Error> {
         let mut buffer = self.buffer.borrow_mut();
         buffer.put(
@@ -173,8 +173,8 @@ impl Xen {
         let capabilities = unsafe { answer.u.physinfo.capabilities };
         if capabilities & abi::PHYSCAP_XENLR == 0 {
             return Err(Error::NoXen {
-                reason: "this Xen has no XenLR: boot a Xen with the XenLR patches and \
-                         CONFIG_XENLR=y"
+                reason: "this Xen cannot record or replay: boot one with the XenLR patches and \
+                         CONFIG_XENLR=y, with xenlr_arena=SIZE"
                     .to_owned(),
             });
         }
