@@ -30,6 +30,7 @@ Exit codes:
   7  xl failed
   8  the replay was equal as far as the log goes, and the log has no end
   9  the replay came to no further sync point for the time of --patience
+ 10  the place of a forced commit was not found in the hits of --hits
   64 the command line is wrong
   130 interrupted";
 
@@ -276,6 +277,9 @@ pub struct Replaying {
     /// End the replay when the guest comes to no sync point for so many seconds; 0: never.
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub patience: u64,
+    /// Give up the search for the place of a forced commit after so many hits of its address.
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000_000_000)]
+    pub hits: u64,
     /// Show the guest's console.
     #[arg(long)]
     pub console: bool,

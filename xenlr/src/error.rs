@@ -27,6 +27,8 @@ pub enum Exit {
     Incomplete = 8,
     /// The guest of a replay came to no further sync point.
     Stalled = 9,
+    /// The place of a forced commit was not found in as many hits as are allowed.
+    NotFound = 10,
     /// The command line is wrong.
     Usage = 64,
     /// Interrupted by a signal; what was done is durable.

@@ -39,6 +39,8 @@ pub enum Outcome {
     LogUsedUp,
     /// The guest runs, and comes to no further sync point.
     Stalled,
+    /// The guest was stopped as often as is allowed, and never at the place of the next forced commit.
+    NotFound,
 }
 
 impl Outcome {
@@ -51,6 +53,7 @@ impl Outcome {
             Self::Failed => "failed",
             Self::LogUsedUp => "incomplete",
             Self::Stalled => "stalled",
+            Self::NotFound => "not found",
         }
     }
 }
@@ -116,20 +119,23 @@ pub struct Limits {
     pub until: Option<u64>,
     /// After how long without a sync point it is given up; `None`: never.
     pub patience: Option<Duration>,
+    /// After how many hits the search for a place is given up.
+    pub hits: u64,
 }
 
 /// Since when there was no further sync point.
 #[derive(Debug)]
 struct Progress {
-    sync: u64,
+    /// Number of the last one, and hits in the search for a place behind it.
+    reached: (u64, u64),
     since: Instant,
 }
 
 impl Progress {
     /// How long the guest has come to no sync point, if it could have.
-    fn look(&mut self, sync: u64, could_run: bool, now: Instant) -> Duration {
-        if sync != self.sync || !could_run {
-            self.sync = sync;
+    fn look(&mut self, reached: (u64, u64), could_run: bool, now: Instant) -> Duration {
+        if reached != self.reached || !could_run {
+            self.reached = reached;
             self.since = now;
         }
         now.saturating_duration_since(self.since)
@@ -167,7 +173,7 @@ pub fn run(
         plan.summary.sync.min(until.unwrap_or(u64::MAX)),
     );
     let mut progress = Progress {
-        sync: 0,
+        reached: (0, 0),
         since: begin,
     };
     let watched = watch(&domain, &ring, &mut feeder, &channels, signals, |status| {
@@ -177,12 +183,21 @@ pub fn run(
         let could_run = matches!(status.state, State::Running | State::Waiting)
             && status.raw.bytes > 0
             && !is_paused(xen, built.domid);
-        let still = progress.look(sync, could_run, Instant::now());
-        bar.set_message(match still.as_secs() {
-            0..SHOWN_STILL_S => String::new(),
-            seconds => format!(", no sync point for {seconds} s"),
+        let hits = status.raw.search_hits;
+        let still = progress.look((sync, hits), could_run, Instant::now());
+        bar.set_message(match (hits, still.as_secs()) {
+            (0, 0..SHOWN_STILL_S) => String::new(),
+            (hits, 0..SHOWN_STILL_S) => format!(", {hits} hits in search of a place"),
+            (_, seconds) => format!(", no sync point for {seconds} s"),
         });
-        limits.patience.is_none_or(|patience| still < patience)
+        if hits > limits.hits {
+            Some(Outcome::NotFound)
+        } else {
+            limits
+                .patience
+                .is_some_and(|patience| still >= patience)
+                .then_some(Outcome::Stalled)
+        }
     });
     bar.finish_and_clear();
     let (outcome, status) = watched?;
@@ -203,7 +218,7 @@ fn is_paused(xen: &Xen, domid: u16) -> bool {
 }
 
 /// How a replay has ended, if it has. What Xen says of it comes before our patience.
-fn judge(state: State, is_log_used_up: bool, may_go_on: bool) -> Option<Outcome> {
+fn judge(state: State, is_log_used_up: bool, given_up: Option<Outcome>) -> Option<Outcome> {
     match state {
         State::Ended | State::Released => Some(Outcome::Equal),
         State::Until => Some(Outcome::Until),
@@ -212,7 +227,7 @@ fn judge(state: State, is_log_used_up: bool, may_go_on: bool) -> Option<Outcome>
         State::Waiting | State::Running | State::Ending if is_log_used_up => {
             Some(Outcome::LogUsedUp)
         }
-        State::Waiting | State::Running | State::Ending => (!may_go_on).then_some(Outcome::Stalled),
+        State::Waiting | State::Running | State::Ending => given_up,
     }
 }
 
@@ -222,7 +237,7 @@ fn watch(
     feeder: &mut Feeder<impl std::io::Read + std::io::Seek>,
     channels: &EventChannels,
     signals: &Signals,
-    mut may_go_on: impl FnMut(&Status) -> bool,
+    mut give_up: impl FnMut(&Status) -> Option<Outcome>,
 ) -> Result<(Outcome, Status), Error> {
     let mut looks_at_end = 0;
     loop {
@@ -232,12 +247,12 @@ fn watch(
         let status = domain.status()?.ok_or_else(|| Error::NotLogged {
             name: domain.domid().to_string(),
         })?;
-        let goes_on = may_go_on(&status);
+        let given_up = give_up(&status);
         match status.state {
             State::Waiting if feeder.is_done() => looks_at_end += 1,
             _ => looks_at_end = 0,
         }
-        if let Some(outcome) = judge(status.state, looks_at_end > LOOKS_AT_END, goes_on) {
+        if let Some(outcome) = judge(status.state, looks_at_end > LOOKS_AT_END, given_up) {
             return Ok((outcome, status));
         }
         poll::wait(&[signals.as_fd(), channels.as_fd()], LOOK_INTERVAL)
@@ -257,14 +272,23 @@ mod tests {
 
     #[test]
     fn patience_ends_what_has_no_other_end() {
-        assert_eq!(judge(State::Running, false, true), None);
-        assert_eq!(judge(State::Running, false, false), Some(Outcome::Stalled));
-        assert_eq!(judge(State::Ended, false, false), Some(Outcome::Equal));
+        assert_eq!(judge(State::Running, false, None), None);
         assert_eq!(
-            judge(State::Diverged, false, false),
+            judge(State::Running, false, Some(Outcome::Stalled)),
+            Some(Outcome::Stalled)
+        );
+        assert_eq!(
+            judge(State::Ended, false, Some(Outcome::Stalled)),
+            Some(Outcome::Equal)
+        );
+        assert_eq!(
+            judge(State::Diverged, false, Some(Outcome::NotFound)),
             Some(Outcome::Diverged)
         );
-        assert_eq!(judge(State::Waiting, true, false), Some(Outcome::LogUsedUp));
+        assert_eq!(
+            judge(State::Waiting, true, Some(Outcome::Stalled)),
+            Some(Outcome::LogUsedUp)
+        );
     }
 
     #[test]
@@ -272,13 +296,15 @@ mod tests {
         let begin = Instant::now();
         let at = |seconds| begin + Duration::from_secs(seconds);
         let mut progress = Progress {
-            sync: 0,
+            reached: (0, 0),
             since: begin,
         };
-        assert_eq!(progress.look(7, true, at(5)), Duration::ZERO);
-        assert_eq!(progress.look(7, true, at(15)), Duration::from_secs(10));
-        assert_eq!(progress.look(7, false, at(25)), Duration::ZERO);
-        assert_eq!(progress.look(7, true, at(30)), Duration::from_secs(5));
-        assert_eq!(progress.look(8, true, at(31)), Duration::ZERO);
+        assert_eq!(progress.look((7, 0), true, at(5)), Duration::ZERO);
+        assert_eq!(progress.look((7, 0), true, at(15)), Duration::from_secs(10));
+        assert_eq!(progress.look((7, 0), false, at(25)), Duration::ZERO);
+        assert_eq!(progress.look((7, 0), true, at(30)), Duration::from_secs(5));
+        assert_eq!(progress.look((8, 0), true, at(31)), Duration::ZERO);
+        // One that is stopped at an address over and over does not stand still.
+        assert_eq!(progress.look((8, 5), true, at(41)), Duration::ZERO);
     }
 }

@@ -6,6 +6,9 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::status::{diverged_json, divergence_name, expected_and_actual};
+use log_format::EndReason;
+use log_format::control::Divergence;
+
 use crate::cli::{Replay, Replaying, Then};
 use crate::error::{Error, Exit};
 use crate::logfile::integrity_name;
@@ -60,6 +63,7 @@ pub fn replay(
     let limits = Limits {
         until,
         patience: (args.patience > 0).then(|| Duration::from_secs(args.patience)),
+        hits: args.hits,
     };
     let ending = run::run(&xen, &plan, &built, limits, &signals, output)?;
     drop(console);
@@ -161,7 +165,7 @@ fn settle(
             released
         }
         // Nothing else stops a guest that comes to no sync point.
-        Outcome::Stalled => domain.pause(),
+        Outcome::Stalled | Outcome::NotFound => domain.pause(),
         _ => Ok(()),
     };
     // What follows would not fit the log's next records, before its end.
@@ -183,6 +187,7 @@ fn exit(plan: &Plan, ending: &Ending) -> Exit {
         Outcome::LogUsedUp if plan.summary.end.is_some() => Exit::Diverged,
         Outcome::LogUsedUp => Exit::Incomplete,
         Outcome::Stalled => Exit::Stalled,
+        Outcome::NotFound => Exit::NotFound,
     }
 }
 
@@ -190,12 +195,29 @@ fn to_text(plan: &Plan, ending: &Ending, symbols: &Symbols, limits: Limits) -> S
     let raw = &ending.status.raw;
     let took = duration(u64::try_from(ending.took.as_nanos()).unwrap_or(u64::MAX));
     match ending.outcome {
+        Outcome::Equal if raw.end_reason == EndReason::Cut as u32 => format!(
+            "equal up to sync {}, where the log was cut off: {} records replayed in {took}; the log has no \
+             digests of its end to compare with",
+            raw.end_sync, raw.records
+        ),
         Outcome::Equal => format!(
             "equal: {} sync points and {} records replayed in {took}, registers {:#018x}, memory \
              {:#018x} of {} pages",
             raw.end_sync, raw.records, raw.end_registers, raw.end_memory, raw.end_pages
         ),
         Outcome::Until => format!("replayed up to sync {} in {took}", raw.sync),
+        Outcome::NotFound => format!(
+            "the place after sync {} was not found in {} hits: the log or this replay is wrong, or the guest \
+             was in a long loop, then give --hits",
+            raw.sync, raw.search_hits
+        ),
+        Outcome::Diverged if ending.status.divergence() == Some(Divergence::Place) => format!(
+            "diverged at sync {}, rip {}: the place after sync {} was not found in {} hits",
+            raw.diverge_sync,
+            symbols.describe(raw.diverge_rip),
+            raw.diverge_sync.saturating_sub(1),
+            raw.actual
+        ),
         Outcome::Diverged => {
             let (expected, actual) = expected_and_actual(&ending.status);
             format!(

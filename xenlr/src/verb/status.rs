@@ -12,6 +12,7 @@ use crate::error::{Error, Exit};
 use crate::lock::{self, LOCK_DIR};
 use crate::output::{Output, bytes, duration, pairs, table};
 use crate::show::{address, failure_text, time_policy};
+use crate::xen::abi::XENLR_NO_PORT;
 use crate::xen::{Status, Xen};
 use crate::xenstore::Xenstore;
 
@@ -146,7 +147,10 @@ fn rows(seen: &Seen) -> Vec<(&'static str, String)> {
             .to_owned(),
         ),
         ("time", time_policy(raw.time_bound_us)),
+        ("events wait", force_policy(raw.force_us)),
+        ("waiting", waiting(status)),
         ("longest delay", duration(raw.max_delay_ns)),
+        ("forced", forced(status)),
         (
             "paused",
             format!("{} in {} waits", duration(raw.paused_ns), raw.pauses),
@@ -190,6 +194,40 @@ fn rows(seen: &Seen) -> Vec<(&'static str, String)> {
     rows
 }
 
+/// How long an event may wait for a sync point.
+fn force_policy(force_us: u32) -> String {
+    match u64::from(force_us) {
+        0 => "for a sync point, however long".to_owned(),
+        us => format!("for a sync point, or {}", duration(us * 1000)),
+    }
+}
+
+/// What waits for a guest that does not leave.
+fn waiting(status: &Status) -> String {
+    let raw = &status.raw;
+    match (raw.waiting_ns, raw.waiting_port) {
+        (0, _) => "nothing".to_owned(),
+        (ns, XENLR_NO_PORT) => format!("for {}", duration(ns)),
+        (ns, port) => format!("for {}: event {port}", duration(ns)),
+    }
+}
+
+/// Commits between two sync points, and what they cost.
+fn forced(status: &Status) -> String {
+    let raw = &status.raw;
+    let Some(mean) = raw.place_delay_ns.checked_div(raw.places) else {
+        return "nothing".to_owned();
+    };
+    format!(
+        "{} commits, after {} (at most {}); stopped {} times, {} for passes over memory",
+        raw.places,
+        duration(mean),
+        duration(raw.place_max_delay_ns),
+        raw.place_hits,
+        duration(raw.place_pass_ns)
+    )
+}
+
 fn to_json(seen: &Seen) -> Json {
     let Seen { named, status, .. } = seen;
     let raw = &status.raw;
@@ -209,6 +247,18 @@ fn to_json(seen: &Seen) -> Json {
         "reader": seen.has_reader,
         "on_full": if status.stops_when_full() { "stop" } else { "pause" },
         "max_delay_ns": raw.max_delay_ns,
+        "force_us": raw.force_us,
+        "waiting": (raw.waiting_ns != 0).then(|| json!({
+            "ns": raw.waiting_ns,
+            "port": (raw.waiting_port != XENLR_NO_PORT).then_some(raw.waiting_port),
+        })),
+        "forced": {
+            "commits": raw.places,
+            "delay_ns": raw.place_delay_ns,
+            "max_delay_ns": raw.place_max_delay_ns,
+            "hits": raw.place_hits,
+            "pass_ns": raw.place_pass_ns,
+        },
         "paused_ns": raw.paused_ns,
         "pauses": raw.pauses,
         "arena_first_mfn": raw.arena_first_mfn,
@@ -286,6 +336,10 @@ pub fn expected_and_actual(status: &Status) -> (String, String) {
     let (expected, actual) = (raw.expected, raw.actual);
     match status.divergence() {
         Some(Divergence::SyncNumber) => (expected.to_string(), actual.to_string()),
+        Some(Divergence::Place) => (
+            format!("{expected:#x}"),
+            format!("another end of {actual} hits"),
+        ),
         Some(Divergence::RecordKind) => {
             let kind = |number| kind_name(number).unwrap_or_else(|| format!("kind {number}"));
             let same = expected == u64::from(raw.want_kind);

@@ -106,7 +106,7 @@ pub struct XenlrStatus {
     pub apic_id: u32,
     pub tsc_khz: u32,
     pub time_bound_us: u32,
-    pub pad: u32,
+    pub force_us: u32,
     pub sync: u64,
     pub records: u64,
     pub bytes: u64,
@@ -119,6 +119,15 @@ pub struct XenlrStatus {
     pub arena_first_mfn: u64,
     pub arena_frames: u64,
     pub arena_used: u64,
+    pub waiting_ns: u64,
+    pub waiting_port: u32,
+    pub pad: u32,
+    pub places: u64,
+    pub place_delay_ns: u64,
+    pub place_max_delay_ns: u64,
+    pub place_hits: u64,
+    pub place_pass_ns: u64,
+    pub search_hits: u64,
     pub end_sync: u64,
     pub end_rip: u64,
     pub end_registers: u64,
@@ -134,7 +143,10 @@ pub struct XenlrStatus {
     pub diverge_kind: u32,
     pub want_kind: u32,
 }
-assert_layout! { XenlrStatus: 216 { mode: 0, state: 4, flags: 8, cpu: 12, apic_id: 16, tsc_khz: 20, time_bound_us: 24, pad: 28, sync: 32, records: 40, bytes: 48, events: 56, ring_size: 64, ring_used: 72, max_delay_ns: 80, paused_ns: 88, pauses: 96, arena_first_mfn: 104, arena_frames: 112, arena_used: 120, end_sync: 128, end_rip: 136, end_registers: 144, end_memory: 152, end_reason: 160, end_code: 164, end_pages: 168, error: 172, diverge_sync: 176, diverge_rip: 184, expected: 192, actual: 200, diverge_kind: 208, want_kind: 212 } }
+assert_layout! { XenlrStatus: 280 { mode: 0, state: 4, flags: 8, cpu: 12, apic_id: 16, tsc_khz: 20, time_bound_us: 24, force_us: 28, sync: 32, records: 40, bytes: 48, events: 56, ring_size: 64, ring_used: 72, max_delay_ns: 80, paused_ns: 88, pauses: 96, arena_first_mfn: 104, arena_frames: 112, arena_used: 120, waiting_ns: 128, waiting_port: 136, pad: 140, places: 144, place_delay_ns: 152, place_max_delay_ns: 160, place_hits: 168, place_pass_ns: 176, search_hits: 184, end_sync: 192, end_rip: 200, end_registers: 208, end_memory: 216, end_reason: 224, end_code: 228, end_pages: 232, error: 236, diverge_sync: 240, diverge_rip: 248, expected: 256, actual: 264, diverge_kind: 272, want_kind: 276 } }
+
+/// `waiting_port` when what waits is not an event.
+pub const XENLR_NO_PORT: u32 = u32::MAX;
 
 /// `struct xen_domctl_getdomaininfo`.
 #[repr(C)]
