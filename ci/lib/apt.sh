@@ -4,7 +4,7 @@
 # shellcheck shell=bash
 
 PACKAGES_BUILD="build-essential bison flex acpica-tools python3-dev python3-setuptools libncurses-dev uuid-dev zlib1g-dev
-    libyajl-dev libglib2.0-dev libpixman-1-dev pkg-config gettext bc git cpio xz-utils zstd busybox-static kmod e2fsprogs patch
+    libyajl-dev libglib2.0-dev libpixman-1-dev libzstd-dev liblzma-dev libbz2-dev liblzo2-dev pkg-config gettext bc git cpio xz-utils zstd busybox-static kmod e2fsprogs patch
     ca-certificates"
 PACKAGES_TEST="shellcheck debhelper lintian"
 PACKAGES_RUST="rustc-web cargo-web rust-web-src"
@@ -120,12 +120,13 @@ apt_install_backport() { # PACKAGE...
         -o DPkg::Lock::Timeout=300 -t bookworm-backports install "$@"
 }
 
-# fetch_deb PACKAGE OUT: downloads a package of the machine's release and unpacks it into OUT; it is not installed.
+# fetch_deb PACKAGE OUT [OPTION…]: downloads a package of the machine's release (or of what the options of apt-get say) and unpacks
+# it into OUT; it is not installed.
 fetch_deb() {
     local package=$1 out=$2 tmp
     tmp=$(mktemp -d)
     [ "$(id -u)" != 0 ] || chmod 755 "$tmp"
-    (cd "$tmp" && apt-get -q -o APT::Sandbox::User=root download "$package")
+    (cd "$tmp" && apt-get -q -o APT::Sandbox::User=root "${@:3}" download "$package")
     mkdir -p "$out"
     dpkg-deb -x "$tmp"/*.deb "$out"
     rm -rf "$tmp"

@@ -32,6 +32,32 @@ fetch_kernel_in() { # OUT
     rm -rf "$tmp"
 }
 
+# fetch_kernel_612: sets KERNEL_612, Debian's kernel 6.12, which spins until a timer tick comes. Debian 12 has it among its backports.
+fetch_kernel_612() {
+    fetch_kernel
+    case $(cat "$KERNEL_FOLDER/version") in
+    6.12.*) KERNEL_612=$KERNEL_FOLDER/vmlinuz ;;
+    *)
+        KERNEL_612=$CACHE/kernel-6.12-$(release_codename)/vmlinuz
+        once kernel-6.12 "$(dirname "$KERNEL_612")" "fetching the kernel 6.12" fetch_kernel_612_in
+        ;;
+    esac
+    export KERNEL_612
+}
+
+fetch_kernel_612_in() { # OUT
+    local package tmp release
+    release=$(release_codename)-backports
+    private_apt "$release"
+    package=$(apt-cache "${APT_PRIVATE[@]}" pkgnames linux-image-6.12. | grep -E '^linux-image-6\.12\.[0-9.+]+(\+deb|~bpo|\+bpo)[0-9a-z.+]*-amd64$' |
+        sort -V | tail -n 1)
+    [ -n "$package" ] || die "$release has no linux-image-6.12.*-amd64"
+    tmp=$(mktemp -d "$CACHE/tmp/kernel.XXXXXX")
+    fetch_deb "$package" "$tmp" "${APT_PRIVATE[@]}" -t "$release"
+    cp "$tmp"/boot/vmlinuz-6.12.* "$1/vmlinuz"
+    rm -rf "$tmp"
+}
+
 fetch_grub() {
     GRUB=$CACHE/grub-$(release_codename)
     once grub "$GRUB" "fetching GRUB" fetch_grub_in
@@ -189,6 +215,7 @@ install_file() {
 # build_guests: fills target/dist/guests.
 build_guests() {
     fetch_kernel
+    fetch_kernel_612
     fetch_grub
     find_rust
     export GRUB
@@ -197,6 +224,7 @@ build_guests() {
 
 make_guests() {
     install_file "$KERNEL_FOLDER/vmlinuz" "$DIST/guests/vmlinuz"
+    install_file "$KERNEL_612" "$DIST/guests/vmlinuz-6.12"
     install_file "$GRUB/grub.xen" "$DIST/guests/grub.xen"
     make_linux_guest_initrd "$TARGET/linux-initrd.gz"
     install_file "$TARGET/linux-initrd.gz" "$DIST/guests/linux-initrd.gz"

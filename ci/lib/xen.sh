@@ -171,12 +171,18 @@ TOOLS_INPUTS=(tools Makefile Config.mk config configure m4 version.sh scripts do
 
 make_tools() {
     local tree=$1 out=$2
+    # The tools unpack what Debian ships: kernels in any of these forms.
+    local unpack="BZLIB LZMA LZO1X ZSTD" name
     if [ ! -f "$tree/config/Tools.mk" ] || [ "$tree/config/Tools.mk.in" -nt "$tree/config/Tools.mk" ] ||
         [ "$tree/configure" -nt "$tree/config/Tools.mk" ]; then
         (cd "$tree" && ./configure --prefix=/usr --disable-ocamltools --disable-docs --disable-stubdom --disable-seabios \
             --disable-ovmf --disable-rombios --disable-ipxe --disable-golang --with-system-qemu=/bin/true \
             --disable-systemd --disable-pygrub --disable-pvshim)
+        make -C "$tree/tools/libs/guest" clean
     fi
+    for name in $unpack; do
+        grep -q "HAVE_$name" "$tree/config/Tools.mk" || die "configure finds no library for HAVE_$name; ./build.sh deps installs it"
+    done
     make -C "$tree" build-tools-public-headers
     make -C "$tree/tools" -j"$JOBS" CONFIG_TESTS=n all
     make -C "$tree/tools" CONFIG_TESTS=n install DESTDIR="$out"
