@@ -174,7 +174,7 @@ make_tools() {
     # The tools unpack what Debian ships: kernels in any of these forms.
     local unpack="BZLIB LZMA LZO1X ZSTD" name
     if [ ! -f "$tree/config/Tools.mk" ] || [ "$tree/config/Tools.mk.in" -nt "$tree/config/Tools.mk" ] ||
-        [ "$tree/configure" -nt "$tree/config/Tools.mk" ]; then
+        [ "$tree/configure" -nt "$tree/config/Tools.mk" ] || ! grep -q HAVE_ZSTD "$tree/config/Tools.mk"; then
         (cd "$tree" && ./configure --prefix=/usr --disable-ocamltools --disable-docs --disable-stubdom --disable-seabios \
             --disable-ovmf --disable-rombios --disable-ipxe --disable-golang --with-system-qemu=/bin/true \
             --disable-systemd --disable-pygrub --disable-pvshim)

@@ -45,6 +45,11 @@ pub fn latched(port: u32) -> u64 {
     LATCHED.get(port as usize).map_or(0, |latch| latch.load(Relaxed))
 }
 
+/// Where that is counted, for code that looks without a call.
+pub fn latch(port: u32) -> *mut u64 {
+    LATCHED[port as usize % PORTS].as_ptr()
+}
+
 /// How often any port was pending so far.
 pub fn total() -> u64 {
     TOTAL.load(Relaxed)

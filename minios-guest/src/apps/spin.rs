@@ -7,7 +7,7 @@
 use crate::abi::nr;
 use crate::clock::{self, MILLISECOND};
 use crate::memory::Page;
-use crate::{cmdline, event, exits, hypercall, say, shared, trap, user, witness};
+use crate::{cmdline, event, exits, hypercall, say, shared, trap, user};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -41,9 +41,6 @@ const KINDS: &[(&str, Loop)] = &[
     ("deaf", deaf),
 ];
 
-/// Loops that begin with upcalls masked.
-const UNMASK_THEMSELVES: &[&str] = &["masked", "user", "rewrite", "deaf"];
-
 /// Runs the application.
 pub fn run() {
     let name = cmdline::operand().unwrap_or("still");
@@ -61,27 +58,28 @@ pub fn run() {
     let begin = clock::now();
     let mut sum = 0u64;
     for _ in 0..ticks {
-        // The upcall is to come in the loop, or it would have no end.
-        event::mask_upcalls();
-        let start = witness::UPCALLS.load(Relaxed);
+        let start = event::latched(clock::timer_port());
         hypercall::set_timer(clock::now() + delay);
-        if !UNMASK_THEMSELVES.contains(&name) {
-            shared::vcpu().upcall_mask.store(0, Relaxed);
-        }
         sum = sum.rotate_left(7) ^ body(start);
     }
     let ms = (clock::now() - begin) / MILLISECOND;
     say!("spin: {name} ends, {ticks} ticks in {ms} ms, sum {sum:016x}");
 }
 
-fn upcalls() -> *mut u64 {
-    witness::UPCALLS.as_ptr()
+/// What the loops look at: it counts when the timer's event was taken, in the upcall or at an exit.
+fn seen() -> *mut u64 {
+    event::latch(clock::timer_port())
+}
+
+/// Whether it was taken already, before the loop began.
+fn is_over(start: u64) -> bool {
+    event::latched(clock::timer_port()) != start
 }
 
 /// Nothing changes at all.
 fn still(start: u64) -> u64 {
     // SAFETY: reads the handler's counter.
-    unsafe { asm!("2: pause", "cmp [{seen}], {start}", "je 2b", seen = in(reg) upcalls(), start = in(reg) start) };
+    unsafe { asm!("2: pause", "cmp [{seen}], {start}", "je 2b", seen = in(reg) seen(), start = in(reg) start) };
     0
 }
 
@@ -99,7 +97,10 @@ extern "C" {
 }
 
 /// One instruction, which the upcall handler leaves.
-fn jump(_: u64) -> u64 {
+fn jump(start: u64) -> u64 {
+    if is_over(start) {
+        return 0;
+    }
     trap::leave_at(spin_forever as *const () as u64, &raw const spin_over as u64);
     // SAFETY: returns when the handler has changed where it goes on.
     unsafe { spin_forever() };
@@ -113,7 +114,7 @@ fn register(start: u64) -> u64 {
     // SAFETY: reads the handler's counter.
     unsafe {
         asm!("2: inc {count}", "cmp [{seen}], {start}", "je 2b",
-            count = inout(reg) count, seen = in(reg) upcalls(), start = in(reg) start);
+            count = inout(reg) count, seen = in(reg) seen(), start = in(reg) start);
     }
     count
 }
@@ -123,17 +124,17 @@ fn memory(start: u64) -> u64 {
     // SAFETY: the page is this loop's.
     unsafe {
         asm!("2: inc qword ptr [{at}]", "cmp [{seen}], {start}", "je 2b",
-            at = in(reg) COUNTER[0].address(), seen = in(reg) upcalls(), start = in(reg) start);
+            at = in(reg) COUNTER[0].address(), seen = in(reg) seen(), start = in(reg) start);
     }
     COUNTER[0].read(0)
 }
 
-/// The same, and no register points to either page.
+/// The same, and no register points to the page.
 fn hidden(start: u64) -> u64 {
     // SAFETY: as above.
     unsafe {
-        asm!("2: inc qword ptr [rip + {at}]", "cmp [rip + {seen}], {start}", "je 2b",
-            at = sym COUNTER, seen = sym witness::UPCALLS, start = in(reg) start);
+        asm!("2: inc qword ptr [rip + {at}]", "cmp [{seen}], {start}", "je 2b",
+            at = sym COUNTER, seen = in(reg) seen(), start = in(reg) start);
     }
     COUNTER[0].read(0)
 }
@@ -143,8 +144,8 @@ fn nested(start: u64) -> u64 {
     // SAFETY: as above.
     unsafe {
         asm!("2: mov {inner:e}, 1000", "3: dec {inner:e}", "jnz 3b", "inc qword ptr [rip + {at}]",
-            "cmp [rip + {seen}], {start}", "je 2b",
-            at = sym COUNTER, seen = sym witness::UPCALLS, start = in(reg) start, inner = out(reg) _);
+            "cmp [{seen}], {start}", "je 2b",
+            at = sym COUNTER, seen = in(reg) seen(), start = in(reg) start, inner = out(reg) _);
     }
     COUNTER[0].read(0)
 }
@@ -152,7 +153,7 @@ fn nested(start: u64) -> u64 {
 /// Calls of a function that works for a while: there are addresses that are seldom passed through.
 fn calls(start: u64) -> u64 {
     let mut sum = 1u64;
-    while witness::UPCALLS.load(Relaxed) == start {
+    while !is_over(start) {
         sum = deeper(sum, 3);
     }
     sum
@@ -175,7 +176,7 @@ fn flags(start: u64) -> u64 {
     // SAFETY: reads the handler's counter; rcx is 0 until it changes, without a flag being touched.
     unsafe {
         asm!("2: cmc", "mov rcx, [{seen}]", "lea rcx, [rcx + {minus}]", "jrcxz 2b",
-            seen = in(reg) upcalls(), minus = in(reg) start.wrapping_neg(), out("rcx") _);
+            seen = in(reg) seen(), minus = in(reg) start.wrapping_neg(), out("rcx") _);
     }
     0
 }
@@ -184,7 +185,7 @@ fn flags(start: u64) -> u64 {
 fn rep(start: u64) -> u64 {
     let block = BLOCK[0].address();
     let bytes = 511 * 4096u64;
-    while witness::UPCALLS.load(Relaxed) == start {
+    while !is_over(start) {
         BLOCK[0].write(0, BLOCK[0].read(0).wrapping_add(1));
         // SAFETY: within the block, from its first pages to the next, forwards.
         unsafe {
@@ -200,7 +201,7 @@ fn x87(start: u64) -> u64 {
     // SAFETY: loads, adds and stores one value; the stack is empty again.
     unsafe {
         asm!("fld1", "fldz", "2: fadd st(0), st(1)", "cmp [{seen}], {start}", "je 2b", "fstp qword ptr [{sum}]", "fstp st(0)",
-            seen = in(reg) upcalls(), start = in(reg) start, sum = in(reg) &raw mut sum,
+            seen = in(reg) seen(), start = in(reg) start, sum = in(reg) &raw mut sum,
             out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _,
             out("st(4)") _, out("st(5)") _, out("st(6)") _, out("st(7)") _);
     }
@@ -213,7 +214,7 @@ fn sse(start: u64) -> u64 {
     // SAFETY: uses two registers.
     unsafe {
         asm!("pxor xmm0, xmm0", "pcmpeqd xmm1, xmm1", "2: psubq xmm0, xmm1", "cmp [{seen}], {start}", "je 2b",
-            "movq {sum}, xmm0", seen = in(reg) upcalls(), start = in(reg) start, sum = out(reg) sum,
+            "movq {sum}, xmm0", seen = in(reg) seen(), start = in(reg) start, sum = out(reg) sum,
             out("xmm0") _, out("xmm1") _);
     }
     sum
@@ -227,7 +228,7 @@ fn avx(start: u64) -> u64 {
         asm!("vxorps ymm0, ymm0, ymm0", "vpxor xmm2, xmm2, xmm2", "pcmpeqd xmm1, xmm1", "2: vextractf128 xmm2, ymm0, 1",
             "vpsubq xmm2, xmm2, xmm1", "vinsertf128 ymm0, ymm0, xmm2, 1", "vpxor xmm2, xmm2, xmm2",
             "cmp [{seen}], {start}", "je 2b", "vextractf128 xmm0, ymm0, 1", "movq {sum}, xmm0", "vzeroupper",
-            seen = in(reg) upcalls(), start = in(reg) start, sum = out(reg) sum,
+            seen = in(reg) seen(), start = in(reg) start, sum = out(reg) sum,
             out("xmm0") _, out("xmm1") _, out("xmm2") _);
     }
     sum
@@ -252,6 +253,7 @@ fn has_avx() -> bool {
 
 /// Upcalls are masked for long, and unmasked by a store.
 fn masked(start: u64) -> u64 {
+    event::mask_upcalls();
     crate::apps::compute::work(20_000_000);
     shared::vcpu().upcall_mask.store(0, Relaxed);
     still(start)
@@ -269,13 +271,18 @@ fn port(start: u64) -> u64 {
 }
 
 /// In user mode a register counts.
-fn in_user_mode(_: u64) -> u64 {
-    user::spin(user::Spin::Register).unwrap_or(0)
+fn in_user_mode(start: u64) -> u64 {
+    in_program(user::Spin::Register, start)
+}
+
+fn in_program(kind: user::Spin, start: u64) -> u64 {
+    // An event that comes from here on, at the exit that leads there, makes an upcall there.
+    if is_over(start) { 0 } else { user::spin(kind).unwrap_or(0) }
 }
 
 /// In user mode the program changes the page that it runs in.
-fn rewriting(_: u64) -> u64 {
-    user::spin(user::Spin::OwnPage).unwrap_or(0)
+fn rewriting(start: u64) -> u64 {
+    in_program(user::Spin::OwnPage, start)
 }
 
 fn debug_register(number: u64, value: u64) {
@@ -316,7 +323,7 @@ fn step(start: u64) -> u64 {
     unsafe {
         asm!("pushfq", "or qword ptr [rsp], 0x100", "popfq", "2: inc {count}", "cmp [{seen}], {start}", "je 2b",
             "pushfq", "and qword ptr [rsp], ~0x100", "popfq",
-            count = inout(reg) count, seen = in(reg) upcalls(), start = in(reg) start);
+            count = inout(reg) count, seen = in(reg) seen(), start = in(reg) start);
     }
     trap::TRACE.store(0, Relaxed);
     trap::TOLERANT.store(0, Relaxed);
@@ -326,6 +333,7 @@ fn step(start: u64) -> u64 {
 /// Upcalls are masked, and stay so: only a stop ends this.
 fn deaf(start: u64) -> u64 {
     static NEVER: AtomicU64 = AtomicU64::new(0);
+    event::mask_upcalls();
     // SAFETY: reads a word that nobody writes.
     unsafe { asm!("2: pause", "cmp [{never}], {zero}", "je 2b", never = in(reg) NEVER.as_ptr(), zero = in(reg) 0u64) };
     start
