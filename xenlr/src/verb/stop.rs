@@ -97,6 +97,12 @@ pub fn run(args: &Stop, output: Output) -> Result<Exit, Error> {
         _ => Guest::IsPaused,
     };
     let reason = end.end_reason().map_or("unknown", EndReason::name);
+    let without = match end.end_reason() {
+        Some(EndReason::Cut) => {
+            ": the guest came to no sync point, so this is the last one, and the log ends without digests"
+        }
+        _ => "",
+    };
     output.result(
         &json!({
             "domain": name,
@@ -107,7 +113,7 @@ pub fn run(args: &Stop, output: Output) -> Result<Exit, Error> {
             "guest": guest.name(),
         }),
         &format!(
-            "the log of \"{name}\" ends at sync {} ({reason}); the guest {}",
+            "the log of \"{name}\" ends at sync {} ({reason}{without}); the guest {}",
             end.raw.end_sync,
             guest.text()
         ),

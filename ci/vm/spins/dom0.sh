@@ -1,0 +1,111 @@
+#!/bin/sh
+# In dom0: see host.sh.
+. /rig/lib.sh
+
+start_daemon
+xen_has_booted
+bad=0
+try() { (verify "$@") || bad=$((bad + 1)); }
+
+# spin KIND TICKS [OPTION…]: records the loop, in the background of the others.
+spin() {
+    local kind=$1 ticks=$2
+    shift 2
+    guest "$kind" /guests/minios "cmdline=\"spin $kind ticks=$ticks\"" 'memory=12' "xenlr=\"record,force=1ms$*\""
+}
+places() { xenlr info --by-kind "$1" | awk '$1 == "place" { print $2 }'; }
+
+# ended KIND TICKS: it went round so often and came to its end; its log names a place for each round that needed one.
+ended() {
+    local found
+    wait_console "$1" "^spin: $1 ends, $2 ticks"
+    wait_log "$1"
+    found=$(places "$log")
+    [ "${found:-0}" -ge "$3" ] || fail "$1: only ${found:-no} forced commits"
+    note "$(console "$1" | grep '^spin: .* ends'), $found forced commits"
+    eval "log_$(printf '%s' "$1" | tr - _)=\$log"
+}
+
+# Loops in which nothing changes, or that pass through seldom visited addresses.
+quick='still jump flags calls masked port rep'
+for kind in $quick; do
+    spin $kind 5
+    ended $kind 5 2
+done
+# Tight ones, through which a replay has to count.
+for kind in register user rewrite x87 nested; do
+    spin $kind 1
+    ended $kind 1 1
+done
+# Each instruction of this one is an exit.
+spin step 2
+ended step 2 0
+# All debug registers are the guest's: nothing is forced, and Xen says so.
+spin all-breakpoints 1
+ended all-breakpoints 1 0
+xl dmesg | grep -q 'uses all debug registers' || fail "Xen does not say that nothing can be forced"
+
+for kind in $quick register user rewrite x87 nested step all-breakpoints; do
+    eval "log=\$log_$(printf '%s' $kind | tr - _)"
+    try $kind "$log"
+done
+
+# ---- an end, asked for ----
+
+# stopped NAME REASON…: stop ends it, the log says for which of these reasons, and it replays as far as it goes.
+stopped() {
+    local name=$1 reason
+    shift
+    wait_console "$name" '^spin: .* begins'
+    usleep 300000
+    xenlr stop "$name" >/tmp/said 2>&1 || { cat /tmp/said; fail "stop of $name"; }
+    reason=$(end_of "$(log_of "$name")" reason)
+    case " $* " in
+    *" $reason "*) note "$name: $reason" ;;
+    *) fail "$name: ends for $reason, not for one of: $*" ;;
+    esac
+    xl destroy "$name"
+    wait_log "$name"
+    try "$name, stopped" "$log"
+}
+guest still-long /guests/minios 'cmdline="spin still ticks=1 ms=100000"' 'memory=12' 'xenlr="record"'
+stopped still-long stop
+guest deaf /guests/minios 'cmdline="spin deaf"' 'memory=12' 'xenlr="record"'
+stopped deaf stop
+guest count-long /guests/minios 'cmdline="spin register ticks=1 ms=100000"' 'memory=12' 'xenlr="record"'
+stopped count-long cut
+grep -q 'without digests' /tmp/said || fail "stop does not say that there are no digests"
+guest off-long /guests/minios 'cmdline="spin still ticks=1 ms=100000"' 'memory=12' 'xenlr="record,force=off"'
+stopped off-long cut
+
+# A shutdown from outside, and a release.
+guest down /guests/minios 'cmdline="spin still ticks=1 ms=100000"' 'memory=12' 'xenlr="record"' 'on_poweroff="destroy"'
+wait_console down '^spin: .* begins'
+xl trigger down power >/dev/null 2>&1 || true
+xl destroy down
+wait_until gone down || fail "a spinning guest is not destroyed"
+guest released /guests/minios 'cmdline="spin still ticks=3 ms=500"' 'memory=12' 'xenlr="record"'
+wait_console released '^spin: .* begins'
+xenlr stop --release released >/tmp/said 2>&1 || { cat /tmp/said; fail "stop --release"; }
+wait_console released '^spin: still ends'
+
+# ---- controls ----
+
+guest off /guests/minios 'cmdline="spin still ticks=1"' 'memory=12' 'xenlr="record,force=off"'
+wait_console off '^spin: .* begins'
+! within 5 printed off '^spin: .* ends' 1 || fail "control: with force=off an event came in the middle"
+xenlr status off | tee /tmp/status | grep -qE '^waiting +for .*: event [0-9]+' || { cat /tmp/status; fail "status does not show what waits"; }
+xl destroy off
+
+alter "$log_still" /tmp/altered.xlr place >/dev/null
+status=0
+xenlr verify --hits 100000 /tmp/altered.xlr >/tmp/said 2>&1 || status=$?
+cat /tmp/said
+case $status in
+1 | 10) grep -qE 'the place after sync [0-9]+ was not found in [0-9]+ hits' /tmp/said || fail "control: what it says of an altered place" ;;
+*) fail "control: an altered place: status $status" ;;
+esac
+
+xen_is_well
+no_faults
+[ $bad = 0 ] || fail "$bad replays were not equal"
