@@ -4,8 +4,9 @@ mod common;
 
 use common::encode_all;
 use log_format::{
-    DecodeError, Decoder, Encoder, End, EndReason, Event, Item, MAX_RECORD_BYTES, MAX_RING_BYTES,
-    MAX_VALUE_BYTES, Record, RingIn, Runstate, Start, TimeInfo, Tsc, Value, ValueKind, Wallclock,
+    DecodeError, Decoder, Encoder, End, EndReason, Event, Item, MAX_PLACE_PAGES, MAX_RECORD_BYTES,
+    MAX_RING_BYTES, MAX_VALUE_BYTES, Place, Record, RingIn, Runstate, Start, TimeInfo, Tsc, Value,
+    ValueKind, Wallclock,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -87,12 +88,32 @@ fn value() -> impl Strategy<Value = Record<'static>> {
     ]
 }
 
+/// What ends a sync number.
+fn place() -> impl Strategy<Value = Record<'static>> {
+    (any::<[u64; 6]>(), vec(number_u32(), 0..=MAX_PLACE_PAGES)).prop_map(|(words, named)| {
+        let mut pages = [0; MAX_PLACE_PAGES];
+        pages[..named.len()].copy_from_slice(&named);
+        Record::Place(Place {
+            rip: words[0],
+            registers: words[1],
+            fpu: words[2],
+            memory: words[3],
+            all_memory: words[4] >> 32 & words[5],
+            hits: words[5] >> 60,
+            pages,
+            page_count: named.len().try_into().unwrap(),
+        })
+    })
+}
+
 /// Commits and values of one sync number, and its distance to the one before.
 type Point = (u64, u8, Vec<Record<'static>>, Vec<Record<'static>>);
 
 fn point() -> impl Strategy<Value = Point> {
     let step = prop_oneof![8 => 1..20u64, 1 => number().prop_map(|step| (step >> 8).max(1))];
-    (step, any::<u8>(), vec(commit(), 0..4), vec(value(), 0..4))
+    let values = (vec(value(), 0..4), prop::option::weighted(0.2, place()))
+        .prop_map(|(values, place)| values.into_iter().chain(place).collect());
+    (step, any::<u8>(), vec(commit(), 0..4), values)
 }
 
 fn end() -> impl Strategy<Value = Record<'static>> {

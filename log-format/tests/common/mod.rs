@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test uses some of it")]
 
 use log_format::{
-    Encoder, End, EndReason, Event, Item, MAX_RECORD_BYTES, Record, RingIn, Runstate, Start,
+    Encoder, End, EndReason, Event, Item, MAX_RECORD_BYTES, Place, Record, RingIn, Runstate, Start,
     TimeInfo, Tsc, Value, ValueKind, Wallclock,
 };
 
@@ -265,6 +265,19 @@ pub fn one_of_each() -> Vec<Item<'static>> {
                 cons: 16,
                 bytes: b"a reply of 24 bytes long",
                 ext: [1, 0, 0],
+            }),
+        ),
+        value(
+            12,
+            Record::Place(Place {
+                rip: 0xffff_ffff_8100_4321,
+                registers: 5,
+                fpu: 6,
+                memory: 7,
+                all_memory: 8,
+                hits: 300,
+                pages: [70_000, 3, 0, 0],
+                page_count: 2,
             }),
         ),
         commit(400, Record::Event(Event { port: 1023 })),
