@@ -203,8 +203,8 @@ errors_of_scripts() {
     for group in encode decode; do
         for name in log-format postcard bincode fixed; do
             mkdir -p "$criterion/$group/$name/new"
-            echo '{"median":{"confidence_interval":{},"point_estimate":2.5' >"$criterion/$group/$name/new/estimates.json"
-            echo '"Elements":1' >"$criterion/$group/$name/new/benchmark.json"
+            echo '{"median":{"confidence_interval":{},"point_estimate":2.5}}' >"$criterion/$group/$name/new/estimates.json"
+            echo '{"throughput":{"Elements":1}}' >"$criterion/$group/$name/new/benchmark.json"
         done
     done
     in_tree ci/bench-host
