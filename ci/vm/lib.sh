@@ -1,6 +1,6 @@
 # For scripts that run in the rig's dom0: . /rig/lib.sh
 # Shell functions to start guests, watch their consoles, type into them, and report.
-# Exit statuses of a test: 0 SUCCESS, 77 SKIP, 99 ERROR (the test itself could not work), anything else FAILURE.
+# What a test has to keep to stands in docs/rig.md.
 
 CONSOLES=/var/log/xen/console
 # Seconds of dom0 after which a wait is taken for a hang. What takes 10 s on a quiet machine has taken 100 s on a busy one.
