@@ -84,6 +84,16 @@ fn each_verb_has_its_options_in_the_manual_page() {
 }
 
 #[test]
+fn every_kind_of_record_is_in_the_manual_page() {
+    let words: BTreeSet<&str> = PAGE
+        .split(|c: char| !(c.is_ascii_lowercase() || c == '_'))
+        .collect();
+    for kind in log_format::Kind::ALL {
+        assert!(words.contains(kind.name()), "{}", kind.name());
+    }
+}
+
+#[test]
 fn the_manual_page_names_no_option_that_there_is_not() {
     let mut known = options(&xenlr::cli::Cli::command());
     known.extend(verbs().iter().flat_map(options));
