@@ -14,6 +14,26 @@ check_format() { # the Rust code is formatted
     [ ! -f "$ROOT/minios-guest/Cargo.toml" ] || (cd "$ROOT/minios-guest" && host_cargo fmt --check)
 }
 
+# long_lines DIR: the documents' lines of more than 110 columns that could be shorter: no tables, no commands, nothing that programs print.
+long_lines() {
+    (cd "$1" && find . -name target -prune -o -name '*.md' -print0 | LC_ALL=C sort -z |
+        xargs -0 awk '/^```/ { code = !code } !code && !/^\|/ { print FILENAME ":" FNR ":" $0 }') |
+        LC_ALL=C.UTF-8 grep -P '^[^:]*:[0-9]*:.{111}' || [ $? = 1 ]
+}
+
+check_lines() { # the documents have lines of at most 110 columns, but for tables and what is typed or printed
+    local long dir
+    long=$(long_lines "$ROOT")
+    [ -z "$long" ] || { echo "$long"; return 1; }
+    # Control: one column more, of characters that are several bytes.
+    dir=$(mktemp -d)
+    printf '%.0sä' {1..110} >"$dir/control.md"
+    expect_is '' "$(long_lines "$dir")"
+    printf 'ä' >>"$dir/control.md"
+    [ -n "$(long_lines "$dir")" ] || { echo "control: a line of 111 columns is not found"; return 1; }
+    rm -rf "$dir"
+}
+
 check_clippy() { # no lint, in the host's crates and in the guest
     find_cargo
     cargo_has clippy || { echo "no clippy for $HOST_CARGO"; exit 77; }

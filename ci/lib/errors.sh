@@ -33,7 +33,7 @@ case $words in
 'cargo build '*)
     out=$(option --target-dir)/x86_64-unknown-linux-gnu/release program=$(option --bin)
     mkdir -p "$out"
-    echo program >"$out/${program:-xenlr}" ;;
+    for program in xenlr field $program; do echo program >"$out/$program"; done ;;
 'cargo -vV' | 'rustc -vV') echo "${0##*/} 1.95.0" ;;
 'cargo bench '*) for name in log-format postcard bincode fixed; do echo "$name: 3 bytes a record"; done ;;
 'cargo test '*) [ ! -e "$STUBS/tested" ] || { echo 'a linker is missing'; exit 1; }; : >"$STUBS/tested" ;;
@@ -203,8 +203,8 @@ errors_of_scripts() {
     for group in encode decode; do
         for name in log-format postcard bincode fixed; do
             mkdir -p "$criterion/$group/$name/new"
-            echo '{"median":{"confidence_interval":{},"point_estimate":2.5' >"$criterion/$group/$name/new/estimates.json"
-            echo '"Elements":1' >"$criterion/$group/$name/new/benchmark.json"
+            echo '{"median":{"confidence_interval":{},"point_estimate":2.5}}' >"$criterion/$group/$name/new/estimates.json"
+            echo '{"throughput":{"Elements":1}}' >"$criterion/$group/$name/new/benchmark.json"
         done
     done
     in_tree ci/bench-host

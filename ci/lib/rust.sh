@@ -76,8 +76,9 @@ build_vm_program() {
     cp "$TARGET/cli/x86_64-unknown-linux-gnu/release/$1" "$2"
 }
 
-# build_cli: the dom0 command → target/dist/xenlr.
+# build_cli: the dom0 command → target/dist/xenlr; and, for scripts in the rig, the reader of JSON → target/dist/field.
 build_cli() {
-    static_cargo -p xenlr
-    install_file "$TARGET/cli/x86_64-unknown-linux-gnu/release/xenlr" "$DIST/xenlr"
+    local name
+    static_cargo -p xenlr -p vm-tests --bin xenlr --bin field
+    for name in xenlr field; do install_file "$TARGET/cli/x86_64-unknown-linux-gnu/release/$name" "$DIST/$name"; done
 }

@@ -1,6 +1,6 @@
 # For scripts that run in the rig's dom0: . /rig/lib.sh
 # Shell functions to start guests, watch their consoles, type into them, and report.
-# Exit statuses of a test: 0 SUCCESS, 77 SKIP, 99 ERROR (the test itself could not work), anything else FAILURE.
+# What a test has to keep to stands in docs/rig.md.
 
 CONSOLES=/var/log/xen/console
 # Seconds of dom0 after which a wait is taken for a hang. What takes 10 s on a quiet machine has taken 100 s on a busy one.
@@ -114,6 +114,17 @@ xen_is_well() {
         fail "Xen complains of itself"
 }
 
+# free_pages: of Xen's heap, once domains that are gone are gone for good. What Xen said before stays for xen_is_well.
+free_pages() {
+    xl debug-keys H
+    sleep 1
+    xl dmesg -c >/tmp/heap
+    cat /tmp/heap >>/tmp/xen-dmesg
+    sed -n 's/.*heap\[node=.*-> \([0-9]*\) pages.*/\1/p' /tmp/heap | awk '{ sum += $1 } END { print sum }'
+}
+# nothing_lost: of $before pages; the daemon may have a ring mapped for a moment longer than there is a domain. $after are free now.
+nothing_lost() { after=$(free_pages); [ $((before - after)) -lt 8 ]; }
+
 # ---- logged guests ----------------------------------------------------------------------------------------------------
 
 LOGS=/var/log/xenlr
@@ -174,11 +185,11 @@ still_records() { xenlr status "$1" 2>/dev/null | grep -qE '^state +(running|rin
 
 # end_of LOG KEY: a field of the log's last record.
 end_of() { xenlr dump --json "$1" | tail -n 1 | field "$2"; }
-# field KEY: the values of a field in lines of JSON, one a line.
-field() { sed -n "s/.*\"$1\":\"\{0,1\}\([^\",}]*\).*/\1/p"; }
+# status_of NAME KEY: of a logged domain, as xenlr status has it. The program "field" (vm-tests) reads JSON.
+status_of() { xenlr status --json "$1" | field "$2"; }
 
 # typed LOG: what was typed, as the records of the log have it, in order; carriage returns are shown as line ends.
-typed() { printf '%b' "$(xenlr dump --json "$1" | grep '"kind":"console_in"' | field bytes | tr -d '\n' | sed 's/../\\x&/g')" | tr '\r' '\n'; }
+typed() { printf '%b' "$(xenlr dump --json --kind console_in "$1" | field bytes | tr -d '\n' | sed 's/../\\x&/g')" | tr '\r' '\n'; }
 
 # equal_points: the sync points that verify counted, of what it said (on the standard input).
 equal_points() { sed -n 's/.*equal: \([0-9]*\) sync points.*/\1/p'; }

@@ -49,7 +49,7 @@ const WITNESS_BITS: u32 = 4;
 /// The witness that stands for a running digest: the highest bits of the last product, which all
 /// bits of the last word have a part in, from where the step has rotated them to.
 pub const fn witness(digest: u64) -> u8 {
-    (digest >> (ROTATION - WITNESS_BITS)) as u8 & ((1 << WITNESS_BITS) - 1)
+    (digest >> (ROTATION - WITNESS_BITS) & ((1 << WITNESS_BITS) - 1)) as u8
 }
 
 /// An ordinary page.

@@ -70,7 +70,7 @@ pub struct Own {
     pub(crate) divergence: Divergence,
     pub(crate) scratch: [u8; MAX_RECORD_BYTES],
     pub(crate) update: RingUpdate,
-    pub(crate) value: [u8; MAX_VALUE_BYTES],
+    pub(crate) value: heapless::Vec<u8, MAX_VALUE_BYTES>,
 }
 
 /// The next record of a log that is replayed, out of the reach of dom0.
@@ -109,8 +109,8 @@ pub enum Content {
     Tsc(u64),
     /// Where the next commit was forced.
     Place(PlaceState),
-    /// An answer of that kind and length, which stands in `Own::value`.
-    Value(ValueKind, usize),
+    /// An answer of that kind, which stands in `Own::value`.
+    Value(ValueKind),
 }
 
 /// The gate, as the vCPU's own context sees it.
@@ -187,6 +187,7 @@ impl Logger {
             (&raw mut (*own).decoder).write(Decoder::new());
             (&raw mut (*own).next).write(None);
             (&raw mut (*own).until).write(u64::MAX);
+            (&raw mut (*own).value).write(heapless::Vec::new());
         }
     }
 

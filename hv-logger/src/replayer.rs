@@ -88,10 +88,10 @@ impl Own {
             Record::Tsc(Tsc { value }) => Content::Tsc(value),
             Record::Place(place) => Content::Place(place.into()),
             Record::Value(Value { kind, bytes }) => {
-                for (to, from) in self.value.iter_mut().zip(bytes) {
-                    *to = *from;
-                }
-                Content::Value(kind, bytes.len())
+                self.value.clear();
+                // No decoded value is longer than the buffer.
+                let _ = self.value.extend_from_slice(bytes);
+                Content::Value(kind)
             }
         };
         self.next = Some(Head {
@@ -313,10 +313,10 @@ impl Own {
     }
 
     pub(crate) fn value_replay(&mut self, gate: GateRef, kind: ValueKind, buffer: &mut [u8]) {
-        let Some(Content::Value(logged, len)) = self.expect(gate, 0, Kind::Value) else {
+        let Some(Content::Value(logged)) = self.expect(gate, 0, Kind::Value) else {
             return;
         };
-        if logged != kind || len != buffer.len() {
+        if logged != kind || self.value.len() != buffer.len() {
             self.part_at_record(gate, 0, Kind::Value, u64::from(kind as u32));
             return;
         }

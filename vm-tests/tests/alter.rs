@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use log_format::file::FORMAT_VERSION;
 use xenlr::logfile;
 
-/// A log with a record of every kind.
+/// A log with a record of every kind, in the present version of the format.
 fn every_kind() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../log-format/tests/data/v3/every-kind.xlr")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!(
+        "../log-format/tests/data/v{FORMAT_VERSION}/every-kind.xlr"
+    ))
 }
 
 /// Runs `alter` on that log; the new one, and what it printed.

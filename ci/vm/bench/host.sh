@@ -10,7 +10,16 @@ rm -rf "$bench"
 docs_before=$(find docs -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum)
 
 # value ID: of a figure that was kept.
-value() { sed -n "/^  \"$1\": {\$/{ n; s/.*\"value\": \([0-9.]*\),*/\1/p }" "$bench"/figures/*.json; }
+value() {
+    python3 - "$1" "$bench"/figures/*.json <<'EOF'
+import json, sys
+
+for path in sys.argv[2:]:
+    figure = json.load(open(path)).get(sys.argv[1])
+    if figure is not None:
+        print(figure["value"])
+EOF
+}
 positive() { awk -v value="$(value "$1")" 'BEGIN { exit !(value > 0) }' || fail "$1 is '$(value "$1")'"; }
 
 ci/bench/run --short growth-shell-exact replay-compute

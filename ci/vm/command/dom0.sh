@@ -2,7 +2,6 @@
 # In dom0 for command.
 . /rig/lib.sh
 
-json() { xenlr status --json "$1" | field "$2" | head -n 1; }
 # says STATUS PATTERN COMMAND…: the command ends with this status and says the pattern. What it says stands in /tmp/said.
 says() {
     local wanted=$1 pattern=$2 status=0
@@ -13,13 +12,13 @@ says() {
     note "$*: $(grep -m 1 -E -- "$pattern" /tmp/said)"
 }
 says_not() { ! grep -qE -- "$1" /tmp/said || { cat /tmp/said; fail "it says '$1'"; }; }
-has_no_reader() { [ "$(json "$1" reader)" = false ]; }
+has_no_reader() { [ "$(status_of "$1" reader)" = false ]; }
 # spins NAME: it comes to no sync point.
 spins() {
     local before
-    before=$(json "$1" sync)
+    before=$(status_of "$1" sync)
     sleep 1
-    [ "$(json "$1" sync)" = "$before" ]
+    [ "$(status_of "$1" sync)" = "$before" ]
 }
 locks() { find /run/xenlr -name '*.lock' 2>/dev/null | wc -l; }
 no_replay() { [ -z "$(domid "$1")" ] || fail "the domain of a replay is left: $(xl list)"; }
@@ -55,19 +54,25 @@ says 3 '^\{"error":"there is no domain .*"status":3\}$' xenlr stop --json nobody
 start_daemon
 logged idle /guests/minios 'cmdline="daytime"' 'memory=8'
 wait_console idle '^daytime'
-expect 'a reader is there' true "$(json idle reader)"
+expect 'a reader is there' true "$(status_of idle reader)"
 expect 'locks while it is read' 1 "$(locks)"
 kill -9 "$(cat /run/xenlr-daemon.pid)"
 wait_until has_no_reader idle || fail "status says that a killed reader is there"
 xl pause idle
 says 0 'bytes of log written' xenlr extract idle
-expect 'bytes in the ring, once it was read' 0 "$(json idle ring_used)"
+expect 'bytes in the ring, once it was read' 0 "$(status_of idle ring_used)"
 xl unpause idle
 
+# daemon_said EVENT [KEY=VALUE…]
+daemon_said() {
+    local event=$1
+    shift
+    [ -n "$(field event event="$event" "$@" </out/daemon.json)" ]
+}
 xenlr daemon --json --interval 1 >/out/daemon.json 2>/out/daemon.log &
 echo $! >/run/xenlr-daemon.pid
-wait_until grep -q '"event":"written"' /out/daemon.json || fail "no event of the daemon: $(cat /out/daemon.json)"
-grep -q '"event":"started"' /out/daemon.json || fail "the daemon does not say that it started"
+wait_until daemon_said written || fail "no event of the daemon: $(cat /out/daemon.json)"
+daemon_said started || fail "the daemon does not say that it started"
 
 # ---- ends --------------------------------------------------------------------------------------------------------------
 
@@ -82,12 +87,12 @@ xl destroy idle
 logged ended /guests/minios 'cmdline="compute n=0"' 'memory=8' 'on_poweroff="preserve"'
 wait_log ended
 ended=$log
-points=$(xenlr info --json "$ended" | field sync | head -n 1)
+points=$(xenlr info --json "$ended" | field sync)
 says 0 'the guest has shut down' xenlr stop ended
 says 0 'the guest has shut down' xenlr stop --release ended
-expect 'sync points of status' "$points" "$(json ended sync)"
-wait_until grep -q '"domain":"ended".*"event":"closed"' /out/daemon.json || fail "no event: $(cat /out/daemon.json)"
-expect 'sync points of the daemon' "$points" "$(grep '"domain":"ended".*"event":"closed"' /out/daemon.json | field sync)"
+expect 'sync points of status' "$points" "$(status_of ended sync)"
+wait_until daemon_said closed domain=ended || fail "no event: $(cat /out/daemon.json)"
+expect 'sync points of the daemon' "$points" "$(field sync event=closed domain=ended </out/daemon.json)"
 xl destroy ended
 says 0 "^equal: $points sync points" xenlr verify "$ended"
 

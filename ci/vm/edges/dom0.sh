@@ -101,11 +101,6 @@ wallclock() {
 
 # A toolstack that asks for the vCPU again when there was no memory for its ring.
 vcpus() {
-    free_pages() {
-        xl debug-keys H
-        sleep 1
-        xl dmesg -c | sed -n 's/.*heap\[node=.*-> \([0-9]*\) pages.*/\1/p' | awk '{ sum += $1 } END { print sum }'
-    }
     guest filler /guests/minios 'cmdline="edges wallclock"' "memory=$(($(xl info free_memory) - 9))"
     wait_console filler '^edges: version'
     before=$(free_pages)

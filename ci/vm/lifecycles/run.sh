@@ -10,14 +10,6 @@
 cycles=${1:-4}
 start_daemon
 
-# free_pages: of Xen's heap, once all domains are gone for good.
-free_pages() {
-    xl debug-keys H
-    sleep 1
-    xl dmesg -c | sed -n 's/.*heap\[node=.*-> \([0-9]*\) pages.*/\1/p' | awk '{ sum += $1 } END { print sum }'
-}
-# nothing_lost: since $before; the daemon may have a ring mapped for a moment longer than there is a domain.
-nothing_lost() { after=$(free_pages); [ $((before - after)) -lt 8 ]; }
 alone() { [ "$(xl list | sed 1d | wc -l)" = 1 ]; }
 all_gone() { wait_until alone || fail "domains stay: $(xl list)"; }
 record() { logged "$1" /guests/minios "cmdline=\"$2\"" 'memory=16'; }

@@ -13,13 +13,19 @@ for kind in tsc time event console_in; do
     console_in) field=bytes ;;
     esac
     # The middle one of the kind gets another value.
-    awk -v kind="\"kind\":\"$kind\"" -v field="\"$field\":" '
-        FNR == NR { if (index($0, kind) && (field != "\"bytes\":" || !index($0, "\"bytes\":\"\""))) n++; next }
-        index($0, kind) && (field != "\"bytes\":" || !index($0, "\"bytes\":\"\"")) && ++k == int((n + 1) / 2) {
-            if (field == "\"bytes\":") sub(/"bytes":"../, "\"bytes\":\"7e"); else sub(field, field "1")
-        }
-        { print }' "$out/observe.json" "$out/observe.json" >"$out/altered.json"
-    ! cmp -s "$out/observe.json" "$out/altered.json" || { echo "no record of kind $kind to alter"; exit 99; }
+    python3 - "$kind" "$field" "$out/observe.json" >"$out/altered.json" <<'EOF' || exit 99
+import json, sys
+
+kind, field, path = sys.argv[1:]
+records = [json.loads(line) for line in open(path)]
+meant = [record for record in records if record["kind"] == kind and record[field] != ""]
+if not meant:
+    sys.exit(f"no record of kind {kind} to alter")
+record = meant[(len(meant) - 1) // 2]
+record[field] = "7e" + record[field][2:] if field == "bytes" else int(f"{record[field]}1")
+for record in records:
+    print(json.dumps(record, separators=(",", ":")))
+EOF
     status=0
     minios-guest/observe-digest "$out/observe.console" "$out/altered.json" >"$out/control" || status=$?
     [ $status = 1 ] || { cat "$out/control"; echo "control: an altered $kind goes unnoticed"; exit 1; }

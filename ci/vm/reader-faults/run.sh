@@ -10,7 +10,6 @@ record() { # NAME APPLICATION [OPTIONS]
     guest "$1" /guests/minios "cmdline=\"$2\"" 'memory=16' "xenlr=\"record${3:+,$3}\""
 }
 shown() { xenlr status "$1" | sed -n 's/^state  *//p'; }
-number() { xenlr status --json "$1" | sed -n "s/.*\"$2\": *\([0-9]*\).*/\1/p" | head -n 1; }
 is() { [ "$(shown "$1")" = "$2" ]; }
 reader() { kill "-$1" "$(cat /run/xenlr-daemon.pid)"; }
 
@@ -18,12 +17,12 @@ reader() { kill "-$1" "$(cat /run/xenlr-daemon.pid)"; }
 waits() {
     local sync before=$(date +%s)
     wait_until is "$1" 'ring full' || fail "$1 is not paused: $(xenlr status "$1")"
-    sync=$(number "$1" sync)
+    sync=$(status_of "$1" sync)
     guest free /guests/minios 'cmdline="compute n=2"' 'memory=8'
     wait_console free '^compute: n=2'
     wait_end free
-    is "$1" 'ring full' && [ "$(number "$1" sync)" = "$sync" ] || fail "$1 went on: $(xenlr status "$1")"
-    note "$1: paused at sync point $sync with $(number "$1" ring_used) bytes in the ring for $(($(date +%s) - before)) s"
+    is "$1" 'ring full' && [ "$(status_of "$1" sync)" = "$sync" ] || fail "$1 went on: $(xenlr status "$1")"
+    note "$1: paused at sync point $sync with $(status_of "$1" ring_used) bytes in the ring for $(($(date +%s) - before)) s"
 }
 goes_on() { # NAME STEPS
     wait_console "$1" "^torture: .*steps $2 checksum"
@@ -38,7 +37,7 @@ record eager 'torture 6 steps=300' on_full=stop
 wait_console eager '^torture: seed'
 sleep 1
 expect "state of a guest without a reader" 'no reader yet' "$(shown early)"
-expect "its sync points" 0 "$(number early sync)"
+expect "its sync points" 0 "$(status_of early sync)"
 [ -z "$(console early)" ] || fail "it began: $(console early)"
 start_daemon
 goes_on early 300

@@ -28,7 +28,7 @@ altered() {
 for kind in tsc event value witness drop; do altered $kind 5 3; done
 # What the guest did not read before the next one came does not matter: the last of these stands in memory at the end.
 for kind in time runstate console_in xenstore_in; do
-    altered $kind $(($(target/dist/xenlr dump --json "$log" | grep -c "\"kind\":\"$kind\"") - 1)) 3
+    altered $kind $(($(target/dist/xenlr dump --json --kind $kind "$log" | wc -l) - 1)) 3
 done
 altered wallclock 0 3
 altered start 0 3

@@ -6,7 +6,6 @@
 # takes: 144 s
 . /rig/lib.sh
 
-number() { xenlr status --json "$1" | sed -n "s/.*\"$2\": *\([0-9]*\).*/\1/p" | head -n 1; }
 full() { xenlr status "$1" | grep -q '^state  *ring full'; }
 # to_prompt NAME: starts it and waits until it can be typed to.
 to_prompt() {
@@ -16,9 +15,9 @@ to_prompt() {
 # progress NAME: how many records it makes in ten seconds.
 progress() {
     local before
-    before=$(number "$1" records)
+    before=$(status_of "$1" records)
     sleep 10
-    echo $(($(number "$1" records) - before))
+    echo $(($(status_of "$1" records) - before))
 }
 # The kernel's image, which would have to get through to the disk first, is left out of the log.
 daemon() { # DIR

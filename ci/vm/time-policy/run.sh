@@ -25,7 +25,7 @@ END
     [ "$behind" -le $(($2 + TOLERANCE)) ] || fail "$1: $behind ns behind"
     [ "$backwards" = 0 ] || fail "$1: $backwards readings that were not after the last"
 }
-count() { xenlr dump --json "$1" | grep -c "\"kind\":\"tsc\""; }
+count() { xenlr dump --json --kind tsc "$1" | wc -l; }
 
 guest plain /guests/minios 'cmdline="clockcheck seconds=2"' 'memory=8' 'cpus="1"' 'on_poweroff="preserve"'
 check plain 0
