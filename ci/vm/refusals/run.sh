@@ -1,5 +1,6 @@
 #!/bin/sh
-# What cannot be logged is refused by xl with what to change, status 33, and no domain left behind; later changes too. A replay is sent nothing, with the reason.
+# What cannot be logged is refused by xl with what to change, status 33, and no domain left behind; later changes too, and to send
+# to a replay what it would not hear.
 # rig: --smp 2
 # suite: gates
 # takes: 190 s
