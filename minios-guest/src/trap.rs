@@ -10,16 +10,18 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const VECTOR_SYSCALL: u64 = 256;
 const VECTOR_UPCALL: u64 = 257;
-const VECTOR_FAILSAFE: u64 = 258;
+/// Xen could not load a segment register.
+pub const VECTOR_FAILSAFE: u64 = 258;
 
 /// Where the next exception resumes; 0: exceptions are fatal.
 pub static RESUME: AtomicU64 = AtomicU64::new(0);
 /// The stack pointer that goes with it; 0: as it was.
 pub static RESUME_STACK: AtomicU64 = AtomicU64::new(0);
-/// Exceptions caught, and the vector, error code and address of the last one.
+/// Exceptions caught, and the vector, error code and address of the last one: the address that a page fault is about,
+/// or the instruction that the failsafe callback interrupted.
 static CAUGHT: AtomicU64 = AtomicU64::new(0);
 static LAST: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
-/// Non-zero: debug exceptions, breakpoints and the like just go on.
+/// Non-zero: debug exceptions, breakpoints, the failsafe callback and the like just go on.
 pub static TOLERANT: AtomicU64 = AtomicU64::new(0);
 
 /// Single steps that the trap flag may still make.
@@ -75,7 +77,7 @@ pub fn set_resume(address: u64) {
     RESUME.store(address, Relaxed);
 }
 
-/// How many exceptions were caught, and vector, error code and cr2 of the last.
+/// How many exceptions were caught, and vector, error code and address of the last.
 pub fn caught() -> (u64, [u64; 3]) {
     (CAUGHT.load(Relaxed), [LAST[0].load(Relaxed), LAST[1].load(Relaxed), LAST[2].load(Relaxed)])
 }
@@ -110,14 +112,19 @@ fn exception(frame: &mut TrapFrame) {
     let resume = RESUME.swap(0, Relaxed);
     let stack = RESUME_STACK.swap(0, Relaxed);
     let user = frame.cs & 3 == 3 && stack == 0;
-    let tolerated = TOLERANT.load(Relaxed) != 0 && matches!(frame.vector, 1 | 3 | 4 | 128);
+    let tolerated = TOLERANT.load(Relaxed) != 0 && matches!(frame.vector, 1 | 3 | 4 | 128 | VECTOR_FAILSAFE);
     if resume == 0 && !user && !tolerated {
         fatal(frame, cr2);
     }
     CAUGHT.fetch_add(1, Relaxed);
     LAST[0].store(frame.vector, Relaxed);
     LAST[1].store(frame.error, Relaxed);
-    LAST[2].store(if frame.vector == 14 { cr2 } else { 0 }, Relaxed);
+    let address = match frame.vector {
+        14 => cr2,
+        VECTOR_FAILSAFE => frame.rip,
+        _ => 0,
+    };
+    LAST[2].store(address, Relaxed);
     if frame.vector == 1 {
         // Resume flag: an instruction breakpoint must not hit again at once.
         frame.rflags |= 0x10000;

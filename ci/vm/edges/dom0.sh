@@ -10,6 +10,15 @@ edges() { # NAME WORDS [LINE…]
 said() { console "$1" | sed -n "s/^edges: $2//p"; }
 state() { xenlr status "$1" | sed -n 's/^state  *//p'; }
 
+# Dom0 wants both processors, so that a guest's vCPU takes turns with it.
+busy_processors() {
+    rm -f /tmp/enough
+    for processor in 1 2 3; do
+        (until [ -e /tmp/enough ]; do awk 'BEGIN { for (i = 0; i < 200000; i++) s += i % 7 }'; done) &
+    done
+}
+quiet_processors() { touch /tmp/enough; }
+
 # A ring that is full within a multicall, and nobody who reads it.
 full() {
     for entries in 60 400; do
@@ -126,18 +135,69 @@ selectors() {
 
 # Another one: the host loads segments again when it has run another vCPU.
 segments() {
-    rm -f /tmp/enough
-    for processor in 1 2 3; do
-        (until [ -e /tmp/enough ]; do awk 'BEGIN { for (i = 0; i < 200000; i++) s += i % 7 }'; done) &
-    done
+    busy_processors
     logged stale /guests/minios 'cmdline="edges segments turns=2000000000"' 'memory=16'
     wait_console stale '^edges: segments'
-    touch /tmp/enough
+    quiet_processors
     expect 'a selector whose descriptor is gone' failsafe "$(said stale 'segments ')"
     note 'the gaps that are known show'
 }
 
-[ $# -gt 0 ] || set -- full long reconnect twice wallclock vcpus selectors segments
+# The failsafe callback in the midst of long hypercalls: they are done all the same, once.
+failsafe() {
+    busy_processors
+    edges callback failsafe
+    edges called failsafe 'xenlr="record"'
+    for name in callback called; do
+        wait_console $name '^edges: .* failsafe callbacks'
+        note "$name: $(said $name '')"
+    done
+    quiet_processors
+}
+
+# Multicalls that are preempted, with a list that cannot be written to.
+lists() {
+    edges open lists
+    edges closed lists 'xenlr="record"'
+    for name in open closed; do
+        wait_console $name '^edges: lists done'
+        console $name | grep '^edges:' | sed "s/^/$name /"
+    done
+    console open | grep '^edges: half read-only list' | grep -v ' 0 half done' >/dev/null || fail "control: no multicall was preempted"
+    for list in 'read-only' 'half read-only'; do
+        expect "a list that is $list" '-14, of 8 8 not begun, 0 half done, 0 done' "$(said closed "$list list ")"
+    done
+    expect 'a list that can be written to' '0, of 8 0 not begun, 0 half done, 8 done' "$(said closed 'writable list ')"
+    expect 'how often the next one was as it was' 3 "$(said closed 'the next one ' | grep -c '^0, arguments kept$')"
+    wait_log closed
+    verify closed "$log"
+}
+
+# Memory that is to go offline: the guest does not get it again.
+offline() {
+    edges retired offline 'xenlr="record"'
+    wait_console retired '^edges: frame'
+    frame=$(said retired 'frame ')
+    xl dmesg -c >/dev/null
+    command offline offline "$frame" >/tmp/offline || fail "offline: $?"
+    note "frame $frame: $(cat /tmp/offline), $(command offline query "$frame")"
+    type_keys retired x
+    wait_console retired '^edges: offline'
+    expect 'how often the guest got it again' '0 times the same' "$(said retired 'offline ')"
+    expect 'state of the frame: offline' 0x2 "$(command offline query "$frame")"
+    wait_end retired
+    command offline online "$frame" >/tmp/offline || fail "online: $?"
+    expect 'state of the frame: online again' 0 "$(command offline query "$frame")"
+    edges kept offline 'xenlr="record"'
+    wait_console kept '^edges: frame'
+    expect 'control: the frame of the next domain in its place' "$frame" "$(said kept 'frame ')"
+    type_keys kept x
+    wait_console kept '^edges: offline'
+    expect 'control: how often a frame comes again that is not to go offline' '4 times the same' "$(said kept 'offline ')"
+    wait_end kept
+}
+
+[ $# -gt 0 ] || set -- full long lists failsafe reconnect twice wallclock vcpus offline selectors segments
 start=start_daemon
 for part; do
     # The first part is to have no reader.

@@ -1,8 +1,9 @@
 #!/bin/sh
-# What cannot be logged is refused by xl with what to change, status 33, and no domain left behind; later changes too.
+# What cannot be logged is refused by xl with what to change, status 33, and no domain left behind; later changes too, and to send
+# to a replay what it would not hear.
 # rig: --smp 2
 # suite: gates
-# takes: 161 s
+# takes: 190 s
 . /rig/lib.sh
 
 guest_config plain /guests/minios 'extra="daytime"' 'on_poweroff="preserve"'
@@ -133,5 +134,55 @@ xl destroy logged
 guest pinned /guests/minios 'extra="daytime"' "$record" 'cpus="0"'
 expect 'hard affinity' 0 "$(xl vcpu-list pinned | awk 'END { print $7 }')"
 xl destroy pinned
+
+# ---- a replay, which hears nothing --------------------------------------------------------------------------------------
+
+# asked NAME: what the domain is asked for through the xenstore: a shutdown or a reboot, and a sysrq.
+asked() {
+    local control
+    control=/local/domain/$(domid "$1")/control
+    echo "$(xenstore-read "$control/shutdown" 2>/dev/null) $(xenstore-read "$control/sysrq" 2>/dev/null)"
+}
+is_asked() { [ "$(asked "$1")" = "$2" ]; }
+
+# hears NAME: whoever is no replay is sent them all. Our guest does not answer, and xl would wait for that.
+hears() {
+    local what pid
+    xl trigger "$1" nmi || fail "xl trigger $1: $?"
+    xl sysrq "$1" s || fail "xl sysrq $1: $?"
+    for what in shutdown:poweroff reboot:reboot; do
+        xl "${what%:*}" "$1" >/tmp/hears.out 2>&1 &
+        pid=$!
+        wait_until is_asked "$1" "${what#*:} s" || { cat /tmp/hears.out; fail "xl ${what%:*} $1: not sent"; }
+        kill $pid
+    done
+}
+
+start_daemon
+guest plain /guests/minios 'extra="daytime"'
+logged heard /guests/minios 'extra="daytime"'
+hears plain
+hears heard
+note 'control: an unlogged domain and one that is recorded are sent what a replay is not'
+wait_console heard '^daytime' 3
+xenlr stop heard || fail "xenlr stop: $?"
+wait_log heard
+xl destroy plain
+xl destroy heard
+
+xenlr replay --until 10 --name deaf "$log" >/tmp/deaf.out 2>&1 || { cat /tmp/deaf.out; fail "xenlr replay: $?"; }
+never='is not possible: end it with xl destroy'
+denied 'shutdown of a replay' "hears nothing, so a shutdown $never" xl shutdown deaf
+denied 'the same, and wait' "hears nothing, so a shutdown $never" xl shutdown -w deaf
+denied 'reboot' "hears nothing, so a reboot $never" xl reboot deaf
+denied 'sysrq' "hears nothing, so a sysrq $never" xl sysrq deaf s
+denied 'trigger' "hears nothing, so a trigger $never" xl trigger deaf nmi
+expect 'what it was asked for' ' ' "$(asked deaf)"
+xl destroy deaf
+
+xenlr replay --then live --name live "$log" >/tmp/live.out 2>&1 || { cat /tmp/live.out; fail "xenlr replay --then live: $?"; }
+hears live
+note 'control: so is one that goes on live after its log'
+xl destroy live
 
 no_faults

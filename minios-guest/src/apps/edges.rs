@@ -6,12 +6,17 @@
 //! `reconnect`: asks xenstored for a new connection, and goes on when dom0 has introduced the domain anew.
 //! `selectors [turns=N]`: looks for what interrupts of the host do to null selectors, for N turns of a loop.
 //! `segments [turns=N]`: the same for a selector whose descriptor is gone.
+//! `failsafe [hits=N]`: long hypercalls with such a selector loaded, until N of them were interrupted by the failsafe callback.
+//! `lists`: multicalls that timers preempt and whose list cannot be written to.
+//! `offline`: prints a page's frame, and after a key gives that frame to Xen and takes another one, a few times.
 
 use crate::abi::{mmuext, nr, vcpuop, MmuextOp, DOMID_SELF};
 use crate::memory::{Page, PTE_RO};
 use crate::{clock, cmdline, console, event, exits, hypercall, memory, say, shared, trap, xenstore};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+mod lists;
 
 /// Runs the application.
 pub fn run() {
@@ -22,7 +27,10 @@ pub fn run() {
         Some("wallclock") => wallclock(),
         Some("selectors") => selectors(),
         Some("segments") => segments(),
-        _ => say!("edges: long, values, reconnect, wallclock, selectors or segments"),
+        Some("failsafe") => failsafe(),
+        Some("lists") => lists::run(),
+        Some("offline") => offline(),
+        _ => say!("edges: which part?"),
     }
 }
 
@@ -182,31 +190,111 @@ fn selectors() {
 }
 
 static TABLE: Page = Page::new();
+/// A segment of data, and the selector of the LDT's first entry.
+const DATA: u64 = 0x00cf_f300_0000_ffff;
+const FIRST: u64 = 7;
 
-fn segments() {
-    const DATA: u64 = 0x00cf_f300_0000_ffff;
-    const UPDATE_DESCRIPTOR: u64 = 10;
-    let turns = cmdline::number("turns").unwrap_or(2_000_000_000);
+/// Makes the page an LDT with one segment, and loads it.
+fn load_table() {
     TABLE.write(0, DATA);
     let ready = TABLE.remap(TABLE.mfn() << 12 | PTE_RO) == 0
         && memory::mmuext(mmuext::SET_LDT, TABLE.address(), 1) == 0;
     assert!(ready, "no LDT");
-    // SAFETY: nothing uses %fs here; the selector is that of the descriptor above.
-    unsafe { asm!("mov fs, {selector:e}", selector = in(reg) 7) };
-    let gone = hypercall::plain(UPDATE_DESCRIPTOR, [TABLE.mfn() << 12, 0, 0, 0, 0]);
-    assert!(gone == 0, "update_descriptor: {gone}");
+    load_selector(FIRST);
+}
+
+fn load_selector(selector: u64) {
+    // SAFETY: nothing uses %fs here; the selector is the LDT's, which has a segment, or null.
+    unsafe { asm!("mov fs, {selector:e}", selector = in(reg) selector) };
+}
+
+fn set_descriptor(value: u64) {
+    let result = hypercall::plain(nr::UPDATE_DESCRIPTOR, [TABLE.mfn() << 12, value, 0, 0, 0]);
+    assert!(result == 0, "update_descriptor: {result}");
+}
+
+fn segments() {
+    let turns = cmdline::number("turns").unwrap_or(2_000_000_000);
+    load_table();
+    set_descriptor(0);
     let before = trap::caught().0;
     super::torture::probe!("mov rcx, {turns}", "3: dec rcx", "jnz 3b", turns = turns);
     trap::set_resume(0);
-    // SAFETY: as above; the null selector is always good.
-    unsafe { asm!("mov fs, {selector:e}", selector = in(reg) 0) };
+    load_selector(0);
     let (caught, [vector, ..]) = trap::caught();
     let what = if caught == before {
         "nothing"
-    } else if vector == 258 {
+    } else if vector == trap::VECTOR_FAILSAFE {
         "failsafe"
     } else {
         "another exception"
     };
     say!("edges: segments {what}");
+}
+
+/// The first operation of a long call and the last one each clear a page: Xen did all of them, or stopped on the way.
+static MARKS: [Page; 2] = [const { Page::new() }; 2];
+
+/// As `OPERATIONS`, in memory of its own.
+static MARKED: [Page; LONG * size_of::<MmuextOp>() / 4096] =
+    [const { Page::new() }; LONG * size_of::<MmuextOp>() / 4096];
+
+/// Operations for a long hypercall that clear the marks, which are set.
+fn marked_operations() -> *const MmuextOp {
+    for (operation, mark) in [0, LONG - 1].into_iter().zip(&MARKS) {
+        mark.write(0, 1);
+        let words = [u64::from(mmuext::CLEAR_PAGE), mark.mfn(), 0];
+        for (word, value) in (operation * words.len()..).zip(words) {
+            MARKED[word / 512].write(word % 512, value);
+        }
+    }
+    for word in (1..LONG - 1).map(|operation| operation * 3) {
+        MARKED[word / 512].write(word % 512, u64::from(mmuext::TLB_FLUSH_LOCAL));
+    }
+    MARKED[0].address() as *const MmuextOp
+}
+
+fn failsafe() {
+    let hits = cmdline::number("hits").unwrap_or(8);
+    let instruction = &raw const long_call_instruction as u64;
+    load_table();
+    trap::TOLERANT.store(1, Relaxed);
+    let (mut inside, mut calls) = (0, 0);
+    while inside < hits {
+        let operations = marked_operations();
+        set_descriptor(DATA);
+        load_selector(FIRST);
+        set_descriptor(0);
+        let before = trap::caught().0;
+        // SAFETY: Xen reads the operations, which outlive the call, and clears the marks.
+        let result = unsafe { long_call(operations, LONG as u64, 0, u64::from(DOMID_SELF), 0) };
+        witness::exit();
+        let (caught, [.., at]) = trap::caught();
+        let left = MARKS.each_ref().map(|mark| mark.read(0));
+        assert!(
+            (result, left) == (0, [0, 0]),
+            "mmuext_op: {result}, marks {left:?}, {} callbacks at {:#x}",
+            caught - before,
+            at
+        );
+        // Where it is made anew, or behind it.
+        inside += u64::from(caught > before && (at == instruction || at == instruction + 2));
+        calls += 1;
+    }
+    trap::TOLERANT.store(0, Relaxed);
+    load_selector(0);
+    say!("edges: {inside} failsafe callbacks in {calls} calls");
+}
+
+fn offline() {
+    static POOL: Page = Page::new();
+    let first = POOL.mfn();
+    say!("edges: frame {first}");
+    wait_for_key();
+    let mut again = 0;
+    for _ in 0..4 {
+        assert!(memory::balloon_out(&POOL) && memory::balloon_in(&POOL, false), "no other frame");
+        again += u64::from(POOL.mfn() == first);
+    }
+    say!("edges: offline {again} times the same");
 }
