@@ -84,9 +84,10 @@ part_without() {
 
 # ---- the series, patch by patch -------------------------------------------------------------------------------------------
 
-# built KEY COMMAND…: runs the command unless it succeeded before with this key.
+# built KEY COMMAND…: runs the command unless it succeeded before with this key, or a result of this key lies in the cache.
 built() {
-    local stamp=$CACHE/built/$1
+    local stamp=$CACHE/built/$1 result
+    for result in "$CACHE/out/"*"-$1/done"; do [ ! -e "$result" ] || return 0; done
     shift
     [ ! -e "$stamp" ] || { touch "$stamp"; return 0; }
     "$@"
@@ -95,17 +96,25 @@ built() {
     touch "$stamp"
 }
 
-# build_patch NAME COMMIT: the hypervisor as of this patch, and the tools where the toolstack changes (00, 05).
+# build_patch NAME COMMIT: the hypervisor and the tools as of this patch, each only where the patch changes something that its build
+# reads, and where that was not built before, be it here or for the rig.
 build_patch() {
-    local name=$1 commit=$2 kind=stock key
-    # Before the patch that offers CONFIG_XENLR nothing of Rust is linked.
-    ! xen_git "$XEN_REPO" show "$commit:xen/arch/x86/Kconfig" | grep "^config XENLR" >/dev/null || kind=xenlr
-    key=$(hash_of "$(tree_key "$commit" xen Config.mk config scripts version.sh)" "$(hypervisor_inputs $kind)" \
-        "$(declare -f configure_hypervisor make_hypervisor)")
-    built "$key" build_part "$name" "$commit" hypervisor
-    [[ $name = 0[05]* ]] || return 0
-    key=$(hash_of "$(tree_key "$commit" "${TOOLS_INPUTS[@]}")" "$(gcc -dumpfullversion)" "$(declare -f make_tools)")
-    built "$key" build_part "$name" "$commit" tools
+    local name=$1 commit=$2 key
+    key=$(state_key hypervisor "$commit")
+    [ "$key" = "$(state_key hypervisor "$commit^")" ] || built "$key" build_part "$name" "$commit" hypervisor
+    key=$(state_key tools "$commit")
+    [ "$key" = "$(state_key tools "$commit^")" ] || built "$key" build_part "$name" "$commit" tools
+}
+
+# state_key hypervisor|tools COMMIT: of what is built there. Before the patch that offers CONFIG_XENLR nothing of Rust is linked.
+state_key() {
+    local kind=stock
+    case $1 in
+    hypervisor)
+        ! xen_git "$XEN_REPO" show "$2:xen/arch/x86/Kconfig" | grep "^config XENLR" >/dev/null || kind=xenlr
+        hypervisor_key "$2" $kind ;;
+    tools) tools_key "$2" ;;
+    esac
 }
 
 build_part() { # NAME COMMIT hypervisor|tools
