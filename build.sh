@@ -94,7 +94,7 @@ verb_tools() {
 
 verb_cli() {
     no_words cli "$@"
-    step "xenlr command" build_cli
+    build_cli
 }
 
 verb_guest() {

@@ -22,9 +22,9 @@ part_distro() {
     return "$bad"
 }
 
-# try_distro RELEASE COMMAND,…: the commands, one after the other, in one folder with nothing but what debootstrap puts there, git
-# and certificates, and this commit. The first one finds an empty cache, the next ones what those before them have built. Adds to
-# results; a failure sets bad and ends the release.
+# try_distro RELEASE COMMAND,…: the commands, one after the other, by an ordinary user of a system with nothing but what
+# debootstrap puts there, git, certificates, sudo and this commit. The first one finds an empty cache, the next ones what those before
+# them have built. Adds to results; a failure sets bad and ends the release.
 try_distro() {
     local release=$1 command dir result failed=''
     dir=$(mktemp -d "$NIGHTLY/distro.XXXXXX")
@@ -57,7 +57,7 @@ distro_step() {
         step "$release system" make_distro "$release" "$dir"
         return
     fi
-    [ ! -e "$dir/root/given" ] || given=', with the Xen source given'
+    [ ! -e "$dir/home/user/given" ] || given=', with the Xen source given'
     step "$release $command" command_there "$dir" "$command"
     log=$(step_log "$release $command")
     case $command in
@@ -67,16 +67,20 @@ distro_step() {
     echo "$line ($((SECONDS - start)) s$given)" >"$result"
 }
 
-make_distro() { # RELEASE DIR
+# make_distro RELEASE DIR: git, certificates, and a user with the rights of sudo, who has a clone in the home directory.
+make_distro() {
+    local home=$2/home/user
     chmod 755 "$2"
-    make_chroot "$1" "$2" git ca-certificates
-    as_root cp -r --no-preserve=ownership "$NIGHTLY/clone" "$2/root/xenlr"
-    [ -z "${XENLR_DOWNLOADS:-}" ] || as_root cp -r "$XENLR_DOWNLOADS" "$2/root/given"
+    make_chroot "$1" "$2" git ca-certificates sudo
+    in_chroot "$2" useradd --create-home --shell /bin/bash user
+    echo 'user ALL=(ALL:ALL) NOPASSWD: ALL' | as_root tee "$2/etc/sudoers.d/user"
+    as_root cp -r --no-preserve=ownership "$NIGHTLY/clone" "$home/xenlr"
+    [ -z "${XENLR_DOWNLOADS:-}" ] || as_root cp -r "$XENLR_DOWNLOADS" "$home/given"
+    in_chroot "$2" chown -R user: /home/user
 }
 
 command_there() { # DIR COMMAND
-    local words=(./build.sh "$2")
-    [ ! -e "$1/root/given" ] || words=(env XENLR_DOWNLOADS=/root/given "${words[@]}")
-    # shellcheck disable=SC2016  # expanded by the inner shell
-    in_chroot "$1" sh -c 'cd /root/xenlr && exec "$@"' sh "${words[@]}"
+    local words="./build.sh $2"
+    [ ! -e "$1/home/user/given" ] || words="XENLR_DOWNLOADS=\$HOME/given $words"
+    in_chroot "$1" su --login user --command "cd xenlr && $words"
 }

@@ -61,23 +61,55 @@ checks_dir() {
 # host_cargo ARG...: that cargo with its own rustc, whatever toolchain find_rust chose for what goes into Xen.
 host_cargo() { env -u RUSTC -u CARGO "$HOST_CARGO" "$@"; }
 
-# static_cargo ARG…: builds what runs in dom0: static, and without the paths of the crates on this machine → target/cli.
+# ---- what runs in dom0 ------------------------------------------------------------------------------------------------
+
+# static_cargo DIR ARG…: builds it in DIR: static, and without the paths of the crates on this machine.
 static_cargo() {
     local flags
-    find_cargo
     printf -v flags '%s\x1f%s' -Ctarget-feature=+crt-static "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
     CARGO_ENCODED_RUSTFLAGS=$flags host_cargo build -q --locked --release --manifest-path "$ROOT/Cargo.toml" \
-        -p xenlr --target x86_64-unknown-linux-gnu --target-dir "$TARGET/cli" -j "$JOBS" "$@"
+        -p xenlr --target x86_64-unknown-linux-gnu --target-dir "$1" -j "$JOBS" "${@:2}"
 }
 
-# build_example NAME TO: a program of xenlr/examples, for dom0.
-build_example() {
-    static_cargo --example "$1"
-    cp "$TARGET/cli/x86_64-unknown-linux-gnu/release/examples/$1" "$2"
+# static_key PATH…: what decides about programs whose sources are these.
+static_key() {
+    hash_of "$(hash_paths "$ROOT"/{Cargo.toml,Cargo.lock} "$ROOT"/{xenlr,log-format,hv-logger}/Cargo.toml "$ROOT"/log-format/{build.rs,src} "$@")" \
+        "$("$HOST_CARGO" -vV)" "$("$(dirname "$HOST_CARGO")/rustc" -vV)" "$(gcc -dumpfullversion)" "$(ldd --version)" \
+        "$(declare -f static_cargo make_cli make_examples)"
 }
 
 # build_cli: the dom0 command → target/dist/xenlr.
 build_cli() {
-    static_cargo
-    install_file "$TARGET/cli/x86_64-unknown-linux-gnu/release/xenlr" "$DIST/xenlr"
+    local out
+    find_cargo
+    out=$CACHE/out/cli-$(static_key "$ROOT/xenlr/src")
+    once cli "$out" "xenlr command" make_cli
+    install_file "$out/xenlr" "$DIST/xenlr"
+    keep_newest 8 "$CACHE/out/cli-"
+}
+
+make_cli() { # OUT
+    local dir
+    dir=$(checks_dir static)
+    static_cargo "$dir"
+    cp "$dir/x86_64-unknown-linux-gnu/release/xenlr" "$1/"
+}
+
+# build_example NAME TO: a program of xenlr/examples, for dom0.
+build_example() {
+    local out
+    find_cargo
+    out=$CACHE/out/examples-$(static_key "$ROOT/xenlr/examples")
+    once cli "$out" "xenlr's examples" make_examples
+    cp "$out/$1" "$2"
+    keep_newest 8 "$CACHE/out/examples-"
+}
+
+make_examples() { # OUT
+    local dir example
+    dir=$(checks_dir static)
+    static_cargo "$dir" --examples
+    for example in "$ROOT"/xenlr/examples/*.rs; do
+        cp "$dir/x86_64-unknown-linux-gnu/release/examples/$(basename "$example" .rs)" "$1/"
+    done
 }
