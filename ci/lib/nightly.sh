@@ -126,6 +126,18 @@ build_part() { # NAME COMMIT hypervisor|tools
     esac
 }
 
+# broken_commit: one on top of the series that does not compile. Prints it.
+broken_commit() {
+    local file=xen/common/version.c blob tree index
+    index=$(mktemp -u)
+    blob=$({ xen_git "$XEN_REPO" show "$XEN_COMMIT:$file"; echo '#error control'; } | xen_git "$XEN_REPO" hash-object -w --stdin)
+    GIT_INDEX_FILE=$index xen_git "$XEN_REPO" read-tree "$XEN_COMMIT"
+    GIT_INDEX_FILE=$index xen_git "$XEN_REPO" update-index --cacheinfo "100644,$blob,$file"
+    tree=$(GIT_INDEX_FILE=$index xen_git "$XEN_REPO" write-tree)
+    rm "$index"
+    xen_git "$XEN_REPO" commit-tree -p "$XEN_COMMIT" -m control "$tree"
+}
+
 build_series() {
     local name commit number=0 commits bad=()
     mapfile -t commits < <(xen_git "$XEN_REPO" rev-list --reverse "base..$XEN_COMMIT")
@@ -139,6 +151,12 @@ build_series() {
         fi
     done
     rm -rf "$NIGHTLY/tools"
+    commit=$(broken_commit)
+    if own_process build_patch control "$commit"; then
+        echo "control: a commit that does not compile builds"
+        return 1
+    fi
+    grep -q 'error control' "$(step_log 'control hypervisor')" || { echo "control: it fails, but not for its error"; return 1; }
     echo "${#bad[@]} of $number patches do not build: ${bad[*]}"
     [ ${#bad[@]} = 0 ]
 }
@@ -147,5 +165,5 @@ part_series() {
     source_commit xenlr
     find_rust
     with_lock nightly-series build_series
-    echo "each of $(series | wc -l) patches builds on top of those before it"
+    echo "each of $(series | wc -l) patches builds on top of those before it, and one that does not compile is found"
 }
