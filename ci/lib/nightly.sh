@@ -111,7 +111,7 @@ state_key() {
     local kind=stock
     case $1 in
     hypervisor)
-        ! xen_git "$XEN_REPO" show "$2:xen/arch/x86/Kconfig" | grep "^config XENLR" >/dev/null || kind=xenlr
+        [ -z "$(xen_git "$XEN_REPO" grep -l '^config XENLR$' "$2" -- 'xen/*Kconfig*' || true)" ] || kind=xenlr
         hypervisor_key "$2" $kind ;;
     tools) tools_key "$2" ;;
     esac
