@@ -31,7 +31,8 @@ usage: ./build.sh VERB [OPTION…]
   demo                records a guest, replays it, compares (KERNEL=FILE: an upstream Mini-OS)
   test [NAME…]        every check, or only those named; the last line counts them
   bench [--short] [PART…]  what recording and replaying cost → docs/benchmarks.md (--list: the parts)
-  soak [PART [ARG…]]… the long runs: boots, replays (100,000,000 sync points), kills, cycles, hostile, fuzz; see ci/soak
+  soak [PART [ARG…]]… the long runs: boots, replays (100,000,000 sync points), kills, cycles, eight, faults, records, hostile,
+                      fuzz; see ci/soak
   nightly [PART…]     what is too long for each change: debug and UBSAN builds, CONFIG_XENLR=n, each patch; see ci/nightly
   patches [TREE]      writes xen-patches/ anew from the commits on top of "base" in the git tree TREE
   clean [--all]       removes target/; with --all the cache too
@@ -93,7 +94,7 @@ verb_tools() {
 
 verb_cli() {
     no_words cli "$@"
-    step "xenlr command" build_cli
+    build_cli
 }
 
 verb_guest() {

@@ -208,9 +208,16 @@ EOF
 }
 
 check_panics() { # no panic can be reached from the entries of the library inside Xen; one put there is found
-    local dir=$TARGET/panics object imports
     build_xen xenlr
     find_rust
+    find_cargo
+    export XEN_OUT
+    # In the cache, so that the core library is compiled once for all checkouts.
+    with_lock panics verify_panics "$(checks_dir panics)"
+}
+
+verify_panics() { # DIR
+    local dir=$1 object imports
     rm -rf "$dir/src" "$dir/xen/hv-logger.o"
     mkdir -p "$dir/src"
     (cd "$ROOT" && cp -r Cargo.toml Cargo.lock hv-logger log-format vm-tests xenlr "$dir/src")

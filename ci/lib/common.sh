@@ -58,12 +58,15 @@ with_lock() {
     ) 9>"$CACHE/locks/$name" || exit
 }
 
+# step_log NAME: where the output of the step of this name goes.
+step_log() { printf '%s' "$TARGET/logs/${1//[^A-Za-z0-9_.=-]/-}.log"; }
+
 # step NAME FUNCTION ARG...: a step of the build, in a process of its own. Its output goes to a log. One line says how long it
 # took, or why it failed and where the log is; then the run ends.
 step() {
     local name=$1 log status=0 start=$SECONDS reason
     shift
-    log=$TARGET/logs/${name//[^A-Za-z0-9_.=-]/-}.log
+    log=$(step_log "$name")
     mkdir -p "$TARGET/logs" || exit
     # What shows the progress ends when its input does, so also when this shell is killed.
     exec 8> >(show_progress "$name")

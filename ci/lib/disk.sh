@@ -43,6 +43,10 @@ make_disk_system() {
     printf '%s\n' 'GRUB_TIMEOUT=0' 'GRUB_TERMINAL=serial' 'GRUB_SERIAL_COMMAND="serial --unit=0 --speed=115200"' \
         'GRUB_CMDLINE_LINUX_DEFAULT=""' 'GRUB_CMDLINE_LINUX_XEN_REPLACE="console=hvc0"' |
         as_root tee -a "$dir/etc/default/grub"
+    # On a busy machine an emulated one takes its time.
+    as_root mkdir -p "$dir/etc/systemd/system.conf.d"
+    printf '%s\n' '[Manager]' DefaultTimeoutStartSec=20min DefaultTimeoutStopSec=20min DefaultDeviceTimeoutSec=20min |
+        as_root tee "$dir/etc/systemd/system.conf.d/patience.conf"
     echo '/dev/vda1 / ext4 errors=remount-ro 0 1' | as_root tee "$dir/etc/fstab"
     echo xenlr-test | as_root tee "$dir/etc/hostname"
 }
@@ -85,7 +89,7 @@ start_disk() {
         words+=(-kernel "$disk.kernel" -initrd "$disk.initrd" -append "root=/dev/vda1 console=ttyS0 panic=1")
     fi
     rm -f "$out" "$console"
-    timeout "${XENLR_RIG_TIMEOUT:-1800}" "${XENLR_QEMU:-qemu-system-x86_64}" "${words[@]}" </dev/null >"$NIGHTLY/deb-$what.qemu" 2>&1 || status=$?
+    timeout "${XENLR_RIG_TIMEOUT:-3600}" "${XENLR_QEMU:-qemu-system-x86_64}" "${words[@]}" </dev/null >"$NIGHTLY/deb-$what.qemu" 2>&1 || status=$?
     if [ $status != 0 ] || ! grep -qx 'status 0' "$out"; then
         tail -n 40 "$out" || tail -n 3 "$NIGHTLY/deb-$what.qemu" # QEMU may not have started
         die "the disk's test ($what) failed, QEMU ended with $status; see $out and $console"

@@ -218,8 +218,17 @@ build_guests() {
     fetch_kernel_612
     fetch_grub
     find_rust
-    export GRUB
+    MINIOS=$CACHE/out/minios-$(hash_of "$(cd "$ROOT/minios-guest" && hash_paths .cargo Cargo.toml Cargo.lock Makefile kernel.lds src)" "$(rust_key)" \
+        "$(declare -f make_minios)")
+    export GRUB MINIOS
+    once minios "$MINIOS" "our own Mini-OS" make_minios
+    keep_newest 8 "$CACHE/out/minios-"
     step guests make_guests
+}
+
+make_minios() { # OUT
+    make -C "$ROOT/minios-guest"
+    cp "$ROOT/minios-guest/minios.elf" "$1/"
 }
 
 make_guests() {
@@ -228,6 +237,5 @@ make_guests() {
     install_file "$GRUB/grub.xen" "$DIST/guests/grub.xen"
     make_linux_guest_initrd "$TARGET/linux-initrd.gz"
     install_file "$TARGET/linux-initrd.gz" "$DIST/guests/linux-initrd.gz"
-    make -C "$ROOT/minios-guest"
-    install_file "$ROOT/minios-guest/minios.elf" "$DIST/guests/minios"
+    install_file "$MINIOS/minios.elf" "$DIST/guests/minios"
 }

@@ -103,9 +103,10 @@ part_without() {
 
 # ---- the series, patch by patch -------------------------------------------------------------------------------------------
 
-# built KEY COMMAND…: runs the command unless it succeeded before with this key.
+# built KEY COMMAND…: runs the command unless it succeeded before with this key, or a result of this key lies in the cache.
 built() {
-    local stamp=$CACHE/built/$1
+    local stamp=$CACHE/built/$1 result
+    for result in "$CACHE/out/"*"-$1/done"; do [ ! -e "$result" ] || return 0; done
     shift
     [ ! -e "$stamp" ] || { touch "$stamp"; return 0; }
     "$@"
@@ -114,17 +115,25 @@ built() {
     touch "$stamp"
 }
 
-# build_patch NAME COMMIT: the hypervisor as of this patch, and the tools where the toolstack changes (00, 05).
+# build_patch NAME COMMIT: the hypervisor and the tools as of this patch, each only where the patch changes something that its build
+# reads, and where that was not built before, be it here or for the rig.
 build_patch() {
-    local name=$1 commit=$2 kind=stock key
-    # Before the patch that offers CONFIG_XENLR nothing of Rust is linked.
-    ! xen_git "$XEN_REPO" show "$commit:xen/arch/x86/Kconfig" | grep "^config XENLR" >/dev/null || kind=xenlr
-    key=$(hash_of "$(tree_key "$commit" xen Config.mk config scripts version.sh)" "$(hypervisor_inputs $kind)" \
-        "$(declare -f configure_hypervisor make_hypervisor)")
-    built "$key" build_part "$name" "$commit" hypervisor
-    [[ $name = 0[05]* ]] || return 0
-    key=$(hash_of "$(tree_key "$commit" "${TOOLS_INPUTS[@]}")" "$(gcc -dumpfullversion)" "$(declare -f make_tools)")
-    built "$key" build_part "$name" "$commit" tools
+    local name=$1 commit=$2 key
+    key=$(state_key hypervisor "$commit")
+    [ "$key" = "$(state_key hypervisor "$commit^")" ] || built "$key" build_part "$name" "$commit" hypervisor
+    key=$(state_key tools "$commit")
+    [ "$key" = "$(state_key tools "$commit^")" ] || built "$key" build_part "$name" "$commit" tools
+}
+
+# state_key hypervisor|tools COMMIT: of what is built there. Before the patch that offers CONFIG_XENLR nothing of Rust is linked.
+state_key() {
+    local kind=stock
+    case $1 in
+    hypervisor)
+        [ -z "$(xen_git "$XEN_REPO" grep -l '^config XENLR$' "$2" -- 'xen/*Kconfig*' || true)" ] || kind=xenlr
+        hypervisor_key "$2" $kind ;;
+    tools) tools_key "$2" ;;
+    esac
 }
 
 build_part() { # NAME COMMIT hypervisor|tools
@@ -134,6 +143,18 @@ build_part() { # NAME COMMIT hypervisor|tools
     hypervisor) step "$1 hypervisor" make_hypervisor "$tree" ;;
     tools) step "$1 tools" make_tools "$tree" "$NIGHTLY/tools" ;;
     esac
+}
+
+# broken_commit: one on top of the series that does not compile. Prints it.
+broken_commit() {
+    local file=xen/common/version.c blob tree index
+    index=$(mktemp -u)
+    blob=$({ xen_git "$XEN_REPO" show "$XEN_COMMIT:$file"; echo '#error control'; } | xen_git "$XEN_REPO" hash-object -w --stdin)
+    GIT_INDEX_FILE=$index xen_git "$XEN_REPO" read-tree "$XEN_COMMIT"
+    GIT_INDEX_FILE=$index xen_git "$XEN_REPO" update-index --cacheinfo "100644,$blob,$file"
+    tree=$(GIT_INDEX_FILE=$index xen_git "$XEN_REPO" write-tree)
+    rm "$index"
+    xen_git "$XEN_REPO" commit-tree -p "$XEN_COMMIT" -m control "$tree"
 }
 
 build_series() {
@@ -149,6 +170,12 @@ build_series() {
         fi
     done
     rm -rf "$NIGHTLY/tools"
+    commit=$(broken_commit)
+    if own_process build_patch control "$commit"; then
+        echo "control: a commit that does not compile builds"
+        return 1
+    fi
+    grep -q 'error control' "$(step_log 'control hypervisor')" || { echo "control: it fails, but not for its error"; return 1; }
     echo "${#bad[@]} of $number patches do not build: ${bad[*]}"
     [ ${#bad[@]} = 0 ]
 }
@@ -157,5 +184,5 @@ part_series() {
     source_commit xenlr
     find_rust
     with_lock nightly-series build_series
-    echo "each of $(series | wc -l) patches builds on top of those before it"
+    echo "each of $(series | wc -l) patches builds on top of those before it, and one that does not compile is found"
 }

@@ -61,24 +61,56 @@ checks_dir() {
 # host_cargo ARG...: that cargo with its own rustc, whatever toolchain find_rust chose for what goes into Xen.
 host_cargo() { env -u RUSTC -u CARGO "$HOST_CARGO" "$@"; }
 
-# static_cargo ARG…: builds what runs in dom0: static, and without the paths of the crates on this machine → target/cli.
+# ---- what runs in dom0 ------------------------------------------------------------------------------------------------
+
+# static_cargo DIR ARG…: builds it in DIR: static, and without the paths of the crates on this machine.
 static_cargo() {
     local flags
-    find_cargo
     printf -v flags '%s\x1f%s' -Ctarget-feature=+crt-static "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
     CARGO_ENCODED_RUSTFLAGS=$flags host_cargo build -q --locked --release --manifest-path "$ROOT/Cargo.toml" \
-        --target x86_64-unknown-linux-gnu --target-dir "$TARGET/cli" -j "$JOBS" "$@"
+        --target x86_64-unknown-linux-gnu --target-dir "$1" -j "$JOBS" "${@:2}"
 }
 
-# build_vm_program NAME TO: a program of vm-tests, for dom0.
-build_vm_program() {
-    static_cargo -p vm-tests --bin "$1"
-    cp "$TARGET/cli/x86_64-unknown-linux-gnu/release/$1" "$2"
+# static_key PATH…: what decides about programs whose sources are these.
+static_key() {
+    hash_of "$(hash_paths "$ROOT"/{Cargo.toml,Cargo.lock} "$ROOT"/{xenlr,vm-tests,log-format,hv-logger}/Cargo.toml \
+        "$ROOT"/log-format/{build.rs,src} "$ROOT/xenlr/src" "$@")" \
+        "$("$HOST_CARGO" -vV)" "$("$(dirname "$HOST_CARGO")/rustc" -vV)" "$(gcc -dumpfullversion)" "$(ldd --version)" \
+        "$(declare -f static_cargo make_cli make_vm_programs)"
 }
 
 # build_cli: the dom0 command → target/dist/xenlr; and, for scripts in the rig, the reader of JSON → target/dist/field.
 build_cli() {
-    local name
-    static_cargo -p xenlr -p vm-tests --bin xenlr --bin field
-    for name in xenlr field; do install_file "$TARGET/cli/x86_64-unknown-linux-gnu/release/$name" "$DIST/$name"; done
+    local out name
+    find_cargo
+    out=$CACHE/out/cli-$(static_key "$ROOT/vm-tests/src/bin/field.rs")
+    once cli "$out" "xenlr command" make_cli
+    for name in xenlr field; do install_file "$out/$name" "$DIST/$name"; done
+    keep_newest 8 "$CACHE/out/cli-"
+}
+
+make_cli() { # OUT
+    local dir
+    dir=$(checks_dir static)
+    static_cargo "$dir" -p xenlr -p vm-tests --bin xenlr --bin field
+    cp "$dir"/x86_64-unknown-linux-gnu/release/{xenlr,field} "$1/"
+}
+
+# build_vm_program NAME TO: a program of vm-tests, for dom0.
+build_vm_program() {
+    local out
+    find_cargo
+    out=$CACHE/out/vm-tests-$(static_key "$ROOT/vm-tests/src")
+    once cli "$out" "programs of the rig's tests" make_vm_programs
+    cp "$out/$1" "$2"
+    keep_newest 8 "$CACHE/out/vm-tests-"
+}
+
+make_vm_programs() { # OUT
+    local dir program
+    dir=$(checks_dir static)
+    static_cargo "$dir" -p vm-tests --bins
+    for program in "$ROOT"/vm-tests/src/bin/*.rs; do
+        cp "$dir/x86_64-unknown-linux-gnu/release/$(basename "$program" .rs)" "$1/"
+    done
 }

@@ -134,6 +134,12 @@ hypervisor_inputs() {
     ld --version | head -n 1
 }
 
+# hypervisor_key COMMIT VARIANT OPTION=VALUE...: of what is built from this commit.
+hypervisor_key() {
+    hash_of "$(tree_key "$1" xen Config.mk config scripts version.sh)" "$(hypervisor_inputs "$2")" \
+        "$(declare -f configure_hypervisor make_hypervisor)" "${@:3}"
+}
+
 # build_xen VARIANT OPTION=VALUE...: sets XEN_OUT, the folder with xen (ELF), xen-syms and config.
 # VARIANT is "xenlr" or "stock".
 build_xen() {
@@ -142,8 +148,7 @@ build_xen() {
     [ -n "$(series)" ] || variant=stock
     source_commit "$variant"
     if [ "$variant" = stock ]; then label="stock hypervisor"; else find_rust; fi
-    key=$(hash_of "$(tree_key "$XEN_COMMIT" xen Config.mk config scripts version.sh)" "$(hypervisor_inputs "$variant")" \
-        "$(declare -f configure_hypervisor make_hypervisor)" "$@")
+    key=$(hypervisor_key "$XEN_COMMIT" "$variant" "$@")
     XEN_OUT=$CACHE/out/xen-$variant-$key
     name=hypervisor-$variant
     [ $# = 0 ] || name=$name-$(hash_of "$@")
@@ -188,12 +193,17 @@ make_tools() {
     make -C "$tree/tools" CONFIG_TESTS=n install DESTDIR="$out"
 }
 
+# tools_key COMMIT: of what is built from this commit.
+tools_key() {
+    hash_of "$(tree_key "$1" "${TOOLS_INPUTS[@]}")" "$(gcc -dumpfullversion)" "$(declare -f make_tools)"
+}
+
 # build_tools VARIANT: sets TOOLS_OUT, the folder that the tools are installed into.
 build_tools() {
     local variant=$1 key label=tools
     [ -n "$(series)" ] || variant=stock
     source_commit "$variant"
-    key=$(hash_of "$(tree_key "$XEN_COMMIT" "${TOOLS_INPUTS[@]}")" "$(gcc -dumpfullversion)" "$(declare -f make_tools)")
+    key=$(tools_key "$XEN_COMMIT")
     TOOLS_OUT=$CACHE/out/tools-$key
     [ "$variant" = xenlr ] || label="stock tools"
     once "tools-$variant" "$TOOLS_OUT" "$label" build_tools_in "tools-$variant"

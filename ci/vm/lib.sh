@@ -44,7 +44,7 @@ domid() { xl domid "$1" 2>/dev/null; }
 console_file() { echo "$CONSOLES/guest-$1.log"; }
 
 # console NAME: what the guest printed so far.
-console() { cat "$(console_file "$1")" 2>/dev/null | tr -d '\r'; }
+console() { [ ! -e "$CONSOLES/guest-$1.log" ] || tr -d '\r' <"$CONSOLES/guest-$1.log"; }
 
 # wait_console NAME PATTERN [COUNT]: until COUNT (1) lines of the console match the pattern (grep -E); else the test fails.
 wait_console() {
@@ -53,20 +53,29 @@ wait_console() {
         { console "$name" | tail -n 20; fail "$name: no '$pattern' on the console in $PATIENCE s"; }
 }
 
-printed() { [ "$(console "$1" | grep -cE -- "$2")" -ge "$3" ]; }
+printed() { [ "$(tr -d '\r' <"$CONSOLES/guest-$1.log" | grep -cE -- "$2")" -ge "$3" ]; }
 
 # wait_until COMMAND…: until the command succeeds; returns 1 when it did not in $PATIENCE.
 wait_until() { within $PATIENCE "$@"; }
 # within SECONDS COMMAND…: the same with a limit of its own, for what need not come.
 within() {
-    local end=$(($(now) + $1))
+    local end pause=300000
+    look_at_clock
+    end=$((now + $1))
     shift
     until "$@" >/dev/null 2>&1; do
-        [ "$(now)" -lt $end ] || return 1
-        usleep 300000 # the commands themselves cost processor time that the guests miss
+        look_at_clock
+        [ $now -lt $end ] || return 1
+        # The commands cost processor time that the guests miss: what takes longer is looked at less often.
+        usleep $pause
+        [ $pause -gt 1000000 ] || pause=$((pause * 5 / 4))
     done
 }
-now() { cut -d. -f1 /proc/uptime; }
+# look_at_clock: sets now, in seconds; without a process.
+look_at_clock() {
+    read -r now _ </proc/uptime
+    now=${now%.*}
+}
 
 # type_keys NAME TEXT: one character at a time, as a person does it; some guests lose bursts. No line end is added.
 type_keys() {

@@ -4,10 +4,10 @@
 # rig: --smp 2 --disk 16,4
 # suite: readers
 # takes: 220 s
-# usage: run.sh [CYCLES]
+# usage: run.sh [CYCLES [ROUNDS_OF_EIGHT [STEPS]]]
 . /rig/lib.sh
 
-cycles=${1:-4}
+cycles=${1:-4} rounds_of_eight=${2:-1} steps=${3:-150}
 start_daemon
 
 alone() { [ "$(xl list | sed 1d | wc -l)" = 1 ]; }
@@ -58,20 +58,25 @@ verify renamed "$log"
 
 # ---- eight at once ----------------------------------------------------------------------------------------------------
 
-PAUSED=1
-for i in 1 2 3 4 5 6 7 8; do record eight$i "torture 3$i steps=150"; done
-unset PAUSED
-expect "domains that are recorded" 8 "$(xenlr status | grep -c ' record ')"
-begin=''
-for i in 1 2 3 4 5 6 7 8; do
-    xl unpause eight$i &
-    begin="$begin $!"
-done
-# shellcheck disable=SC2086  # a list
-wait $begin
-for i in 1 2 3 4 5 6 7 8; do wait_log eight$i; done
-all_gone
-for i in 1 2 3 4 5 6 7 8; do verify "eight$i" "$(log_of eight$i)"; done
+eight() { # FIRST_SEED
+    PAUSED=1
+    for i in 1 2 3 4 5 6 7 8; do record eight$i "torture $(($1 + i)) steps=$steps"; done
+    unset PAUSED
+    expect "domains that are recorded" 8 "$(xenlr status | grep -c ' record ')"
+    begin=''
+    for i in 1 2 3 4 5 6 7 8; do
+        xl unpause eight$i &
+        begin="$begin $!"
+    done
+    # shellcheck disable=SC2086  # a list
+    wait $begin
+    for i in 1 2 3 4 5 6 7 8; do wait_log eight$i; done
+    all_gone
+    for i in 1 2 3 4 5 6 7 8; do verify "eight$i" "$(log_of eight$i)"; done
+    rm -f "$CONSOLES"/guest-eight* $LOGS/eight*.xlr
+}
+for round in $(seq "$rounds_of_eight"); do eight $((22 + round * 8)); done
+note "eight at once: $rounds_of_eight times, all equal"
 
 # ---- tools killed in the middle of a create ---------------------------------------------------------------------------
 

@@ -3,6 +3,8 @@
 # Controls: a log with one bit altered in one record, for each kind of record, diverges there or later, and the same guest run
 # again without its log ends elsewhere. A log that does not fit is refused with the reason; a torn one replays as far as it goes.
 # takes: 330 s
+# usage: host.sh [SEEDS STEPS ALTERED FIRST_SEED]: so many seeds of torture, with so many steps; ALTERED logs for each kind of
+# record of which every one matters.
 set -euo pipefail
 here=ci/vm/record-replay
 work=$(mktemp -d)
@@ -11,8 +13,10 @@ trap 'rm -rf "$work"' EXIT
 alter=$work/alter
 vm_program alter "$alter"
 
+seeds=${1:-3} steps=${2:-500} places=${3:-1} first_seed=${4:-1}
+
 out=${XENLR_RIG_OUT:-$work/out}
-"$RIG" --smp 2 --out "$out" "$here/record.sh"
+"$RIG" --smp 2 --out "$out" "$here/record.sh" "$seeds" "$steps" "$first_seed"
 
 logs=$work/overlay/logs
 mkdir -p "$logs"
@@ -26,9 +30,15 @@ altered() {
     mv "$work/new.xlr" "$logs/altered-$1-$at.xlr"
 }
 for kind in tsc event value witness drop; do altered $kind 5 3; done
+# records KIND: how many the log has; each event has a witness.
+records() { target/dist/xenlr dump --json --kind "${1/witness/event}" "$log" | wc -l; }
+for kind in tsc event witness; do
+    count=$(records $kind)
+    for ((i = 1; i < places; i++)); do altered $kind $((5 + i * (count - 5) / places)) 3; done
+done
 # What the guest did not read before the next one came does not matter: the last of these stands in memory at the end.
 for kind in time runstate console_in xenstore_in; do
-    altered $kind $(($(target/dist/xenlr dump --json --kind $kind "$log" | wc -l) - 1)) 3
+    altered $kind $(($(records $kind) - 1)) 3
 done
 altered wallclock 0 3
 altered start 0 3
@@ -52,4 +62,4 @@ byte=$(od -An -tu1 -j $at -N 1 "$log")
 printf "\\$(printf %o $((byte ^ 16)))" | dd of="$logs/refused-damaged.xlr" bs=1 seek=$at conv=notrunc status=none
 head -c "$at" "$log" >"$logs/torn.xlr"
 
-"$RIG" --smp 2 --overlay "$work/overlay" "$here/replay.sh"
+"$RIG" --smp 2 --overlay "$work/overlay" "$here/replay.sh" "$seeds"

@@ -1,7 +1,10 @@
 #!/bin/sh
 # First boot of record-replay: records minios-guest's applications side by side in a busy dom0 and replays each.
+# usage: record.sh SEEDS STEPS FIRST_SEED: of torture, as torture1, torture2, …
 . /rig/lib.sh
 
+seeds=$1 steps=$2 first_seed=$3
+tortures=$(seq "$seeds" | sed 's/^/torture/')
 start_daemon
 bad=0
 # A failure here shall not hide those of the other guests.
@@ -11,10 +14,10 @@ keep_dom0_busy
 
 logged daytime /guests/minios 'cmdline="daytime"' 'memory=8'
 logged shell /guests/minios 'cmdline="shell"' 'memory=8'
-for seed in 1 2 3; do
-    logged torture$seed /guests/minios "cmdline=\"torture $seed steps=500\"" 'memory=16'
+for i in $(seq "$seeds"); do
+    logged torture$i /guests/minios "cmdline=\"torture $((first_seed + i - 1)) steps=$steps\"" 'memory=16'
 done
-logged again /guests/minios 'cmdline="torture 1 steps=500"' 'memory=16'
+logged again /guests/minios "cmdline=\"torture $first_seed steps=$steps\"" 'memory=16'
 logged compute /guests/minios 'cmdline="compute n=40"' 'memory=8'
 logged crash /guests/minios 'cmdline="crash"' 'memory=8'
 note "all started"
@@ -40,7 +43,7 @@ wait_log daytime
 note "daytime: stopped"
 xl destroy daytime
 
-for name in crash compute torture1 torture2 torture3 again; do
+for name in crash compute $tortures again; do
     wait_log $name
     note "$name: recorded, $(xenlr info "$log" | grep -E '^(sync|records|end)' | tr -s ' \n' ' ')"
 done
@@ -51,7 +54,7 @@ xl destroy crash
 wait_until nobody_records || fail "still recording: $(xenlr status)"
 note "all recorded: $(ls $LOGS/*.xlr | wc -l) logs"
 
-for name in crash shell daytime compute torture1 torture2 torture3 again; do try $name "$(log_of $name)" --name r-$name; done
+for name in crash shell daytime compute $tortures again; do try $name "$(log_of $name)" --name r-$name; done
 
 # Control: the same guest run again without its log ends in another state.
 one=$(log_of torture1) two=$(log_of again)
@@ -74,6 +77,6 @@ note "live: $lines lines at the end of the log, then $(console live | grep -c '^
 xl destroy live
 
 dom0_was_busy
-for name in daytime shell torture1; do cp "$(log_of $name)" /out/$name.xlr; done
+for name in daytime shell $tortures; do cp "$(log_of $name)" /out/$name.xlr; done
 no_faults
 [ $bad = 0 ] || fail "$bad replays were not equal"

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Second boot of record-replay: replays logs of the first one, and controls.
+# Second boot of record-replay: replays logs of the first one, and controls. usage: replay.sh SEEDS
 . /rig/lib.sh
 
-bad=0
+bad=0 diverged=0 refused=0 more=$(seq 4 "$1" | sed 's/^/torture/') # than the short form's three: replayed here, too
 worse() { echo "FAIL: $*"; bad=$((bad + 1)); }
 
-for name in torture1 shell; do (verify "$name, of another boot" /logs/$name.xlr) || bad=$((bad + 1)); done
+for name in torture1 shell $more; do (verify "$name, of another boot" /logs/$name.xlr) || bad=$((bad + 1)); done
 
 # Two replays to the same point show the same registers and memory to the ordinary tools; to another point, others.
 look() { # SYNC FILE
@@ -31,6 +31,8 @@ for file in /logs/altered-*.xlr; do
         worse "$what altered at $at: status $status, wanted 1"
     elif [ "${found:--1}" -lt "$at" ]; then
         worse "$what altered at $at: found at '$found', before it"
+    else
+        diverged=$((diverged + 1))
     fi
 done
 
@@ -39,6 +41,7 @@ for file in /logs/refused-*.xlr; do
     xenlr verify "$file" >/tmp/result 2>&1 || status=$?
     note "control, ${what%.xlr}: status $status $(tail -n 1 /tmp/result)"
     [ $status = 2 ] || worse "${what%.xlr}: status $status, wanted 2"
+    refused=$((refused + 1))
 done
 status=0
 xenlr verify --kernel /guests/grub.xen /logs/daytime.xlr >/tmp/result 2>&1 || status=$?
@@ -52,3 +55,4 @@ cat /tmp/result
 expect "domains left" 1 "$(xl list | sed 1d | wc -l)"
 no_faults
 [ $bad = 0 ] || fail "$bad of these were not as they should be"
+note "$1 seeds of torture equal, $diverged altered logs diverged, $refused were refused"
