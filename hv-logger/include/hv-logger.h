@@ -223,19 +223,9 @@ struct xenlr;
 #define RESERVE_BYTES 4096
 
 /*
- What the gate's `attention` calls for.
- */
-struct Attention;
-
-/*
  A logged domain.
  */
 struct hvlog;
-
-/*
- What has changed since the guest's copy was written.
- */
-struct Stale;
 
 /*
  The hot part of a logged domain's state. Xen's exit path reads it inline, so that a sync point
@@ -522,22 +512,6 @@ struct hvlog_ring_update
      */
     uint8_t bytes[HVLOG_RING_BYTES];
 };
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 
 /*
  Bytes that a logger takes; to be aligned to 64.
