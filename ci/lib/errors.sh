@@ -16,7 +16,7 @@ echo "$words" >>"$STUBS/calls"
 if [[ -n ${BREAK:-} && $words = $BREAK ]]; then echo "it breaks"; exit 3; fi
 option() { sed -n "s/.* $1[ =]\([^ ]*\).*/\1/p" <<<"$words "; }
 case $words in
-'make -C '*' defconfig') : >"$2/.config" ;;
+'make -C '*' defconfig '*) : >"$2/.config" ;;
 'make -C '*/xen' '-j*) for file in xen xen-syms xen.gz; do echo built >"$2/$file"; done ;;
 'make -C '*/tools' '*' install '*)
     out=$(option DESTDIR)
@@ -118,7 +118,7 @@ errors_check() {
     ends_at 'the packages' 'apt-get *-y *install *' none MISSING=1
     ends_at 'the series' 'git * am -q *' 'out/xen-*'
     ends_at 'the tree of the hypervisor' 'git *hypervisor-xenlr * checkout *' 'out/xen-*'
-    ends_at 'the configuration' 'make -C *-xenlr/xen olddefconfig' 'out/xen-*'
+    ends_at 'the configuration' 'make -C *-xenlr/xen olddefconfig *' 'out/xen-*'
     ends_at 'the hypervisor' 'make -C *-xenlr/xen -j*' 'out/xen-*'
     ends_at 'the tree of the tools' 'git *tools-xenlr * checkout *' 'out/tools-*'
     ends_at "the tools' headers" 'make -C * build-tools-public-headers' 'out/tools-*'
