@@ -79,7 +79,9 @@ fn is_over(start: u64) -> bool {
 /// Nothing changes at all.
 fn still(start: u64) -> u64 {
     // SAFETY: reads the handler's counter.
-    unsafe { asm!("2: pause", "cmp [{seen}], {start}", "je 2b", seen = in(reg) seen(), start = in(reg) start) };
+    unsafe {
+        asm!("2: pause", "cmp [{seen}], {start}", "je 2b", seen = in(reg) seen(), start = in(reg) start)
+    };
     0
 }
 
@@ -236,7 +238,7 @@ fn avx(start: u64) -> u64 {
 
 fn has_avx() -> bool {
     let needed = 3 << 27; // OSXSAVE and AVX
-    // CPUID is emulated: an exit, as many as in the recording.
+                          // CPUID is emulated: an exit, as many as in the recording.
     let ecx = core::arch::x86_64::__cpuid(1).ecx;
     exits::passed();
     if ecx & needed != needed {
@@ -277,7 +279,11 @@ fn in_user_mode(start: u64) -> u64 {
 
 fn in_program(kind: user::Spin, start: u64) -> u64 {
     // An event that comes from here on, at the exit that leads there, makes an upcall there.
-    if is_over(start) { 0 } else { user::spin(kind).unwrap_or(0) }
+    if is_over(start) {
+        0
+    } else {
+        user::spin(kind).unwrap_or(0)
+    }
 }
 
 /// In user mode the program changes the page that it runs in.
@@ -335,6 +341,8 @@ fn deaf(start: u64) -> u64 {
     static NEVER: AtomicU64 = AtomicU64::new(0);
     event::mask_upcalls();
     // SAFETY: reads a word that nobody writes.
-    unsafe { asm!("2: pause", "cmp [{never}], {zero}", "je 2b", never = in(reg) NEVER.as_ptr(), zero = in(reg) 0u64) };
+    unsafe {
+        asm!("2: pause", "cmp [{never}], {zero}", "je 2b", never = in(reg) NEVER.as_ptr(), zero = in(reg) 0u64)
+    };
     start
 }
