@@ -11,6 +11,7 @@ use crate::logger::Logger;
 use crate::xen::Domain;
 
 mod edges;
+mod places;
 
 thread_local! {
     static APPLIED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
