@@ -6,7 +6,7 @@
 errors_tree() {
     local dir=$1 name repo=$1/cache/xen/fake/repo
     mkdir -p "$dir/tree" "$dir/bin" "$repo/xen" "$repo/tools" "$dir/sysroot/lib/rustlib/src/rust/library/core" "$dir/tree/xen-patches"
-    (cd "$ROOT" && tar -c --exclude=target --exclude=.git build.sh ci fuzz xenlr hv-logger minios-guest/Makefile Cargo.* docs) | tar -x -C "$dir/tree"
+    (cd "$ROOT" && tar -c --exclude=target --exclude=.git build.sh ci fuzz xenlr vm-tests hv-logger minios-guest/Makefile Cargo.* docs) | tar -x -C "$dir/tree"
     : >"$dir/sysroot/lib/rustlib/src/rust/library/core/Cargo.toml"
     cat >"$dir/bin/stub" <<'STUB'
 #!/bin/bash
@@ -24,8 +24,8 @@ case $words in
     : >"$out/usr/lib/libx.so.1" ;;
 'make -C '*minios-guest) echo minios >"$2/minios.elf" ;;
 'apt-get '*' download '*) : >"${*: -1}.deb" ;;
-'apt-cache depends '*) echo '  Depends: linux-image-9' ;;
-'dpkg-deb -x '*linux-image-*) mkdir -p "$3/boot" "$3/lib/modules/9"; : >"$3/boot/vmlinuz-9" ;;
+'apt-cache depends '*) echo '  Depends: linux-image-6.12.9' ;;
+'dpkg-deb -x '*linux-image-*) mkdir -p "$3/boot" "$3/lib/modules/6.12.9"; : >"$3/boot/vmlinuz-6.12.9" ;;
 'dpkg-deb -x '*) mkdir -p "$3"; : >"$3/grub-x86_64-xen.bin" ;;
 'dpkg-query '*) [ -n "${MISSING:-}" ] || echo 'install ok installed' ;;
 'qemu-system-x86_64 '*) echo 'QEMU emulator version 10.0.2' ;;
@@ -57,9 +57,10 @@ STUB
     mkdir -p "$repo/xen/include/public" "$repo/xen/include/xen"
     cp "$(find "$dir/tree/hv-logger" -name '*.h' | head -n 1)" "$repo/xen/include/xen/"
     echo '    uint32_t magic; ' >"$repo/xen/include/public/xenlr.h"
+    : >"$repo/xen/include/xen/xenlr.h"
     : >"$repo/xen/Kconfig"
     : >"$repo/tools/Makefile"
-    printf '#!/bin/sh\nmkdir -p config; : >config/Tools.mk\n' >"$repo/configure"
+    printf '#!/bin/sh\nmkdir -p config; echo -DHAVE_BZLIB -DHAVE_LZMA -DHAVE_LZO1X -DHAVE_ZSTD >config/Tools.mk\n' >"$repo/configure"
     chmod +x "$repo/configure"
     xen_git "$repo" init -q -b main
     xen_git "$repo" add -A

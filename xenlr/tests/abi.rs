@@ -253,10 +253,12 @@ fn numbers(t: &mut Table) {
         let name = match divergence {
             control::Divergence::SyncNumber => "SYNC".to_owned(),
             control::Divergence::StartState => "START".to_owned(),
+            control::Divergence::PlaceMemory => "PLACE_MEMORY".to_owned(),
             other => other.name().replace(' ', "_"),
         };
         (name, divergence.number())
     });
+    t.number("XENLR_NO_PORT", XENLR_NO_PORT);
     t.number("XENLR_RING_MAGIC", ring::MAGIC);
     t.number("XENLR_RING_VERSION", ring::VERSION);
     t.number("XENLR_BUF_FRAMES_MIN", ring::MIN_DATA_PAGES);

@@ -7,12 +7,8 @@ xen_has_booted
 bad=0
 try() { (verify "$@") || bad=$((bad + 1)); }
 
-# spin KIND TICKS [OPTION…]: records the loop, in the background of the others.
-spin() {
-    local kind=$1 ticks=$2
-    shift 2
-    guest "$kind-$round" /guests/minios "cmdline=\"spin $kind ticks=$ticks\"" 'memory=12' "xenlr=\"record,force=1ms$*\""
-}
+# spin KIND TICKS MS: records the loop, whose timer is set so far ahead that it has begun by then.
+spin() { guest "$1-$round" /guests/minios "cmdline=\"spin $1 ticks=$2 ms=$3\"" 'memory=12' 'xenlr="record,force=1ms"'; }
 places() { xenlr info --by-kind "$1" | awk '$1 == "place" { print $2 }'; }
 
 # ended KIND TICKS: it went round so often and came to its end; its log names a place for each round that needed one.
@@ -34,18 +30,18 @@ quick='still jump flags calls masked port rep'
 tight='register user rewrite x87 nested'
 for round in $(seq "${1:-1}"); do
     for kind in $quick; do
-        spin $kind 5
+        spin $kind 5 5
         ended $kind 5 2
     done
     for kind in $tight; do
-        spin $kind 1
+        spin $kind 1 30
         ended $kind 1 1
     done
     # Each instruction of this one is an exit.
-    spin step 2
+    spin step 2 1
     ended step 2 0
     # All debug registers are the guest's: nothing is forced, and Xen says so.
-    spin all-breakpoints 1
+    spin all-breakpoints 1 1
     ended all-breakpoints 1 0
     xl dmesg | grep -q 'uses all debug registers' || fail "Xen does not say that nothing can be forced"
     for kind in $quick $tight step all-breakpoints; do
