@@ -268,7 +268,9 @@ fn numbers(t: &mut Table) {
 }
 
 /// Names of the interface that xenlr does not use: they are for libxl, which creates domains.
-const NOT_NUMBERS: [&str; 3] = [
+const NOT_NUMBERS: [&str; 5] = [
+    "XENLR_FORCE_US_MIN",
+    "XENLR_FORCE_US_MAX",
     "XENLR_ON_FULL_PAUSE",
     "XENLR_ON_FULL_STOP",
     "XENLR_ARENA_MFN_ANY",
