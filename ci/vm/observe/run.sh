@@ -38,7 +38,8 @@ wait_console forced '^watch: after hypercall'
 console watch
 echo "forced: $(console forced | grep changes)"
 echo "unlogged: $(console unlogged | grep changes)"
-changes() { console "$1" | sed -n "s/^watch: .*$2 changes=\([0-9]*\).*/\1/p"; }
+# A line has "masked" and "unmasked".
+changes() { console "$1" | sed -n "s/^watch: \(.* \)\{0,1\}$2 changes=\([0-9]*\).*/\2/p"; }
 expect "changes while a logged guest spins, upcalls masked" 0 "$(changes watch masked | head -n 1)"
 expect "changes while a logged guest spins, upcalls unmasked" 0 "$(changes watch unmasked)"
 [ "$(changes watch hypercall)" -gt 0 ] || fail "no change after the hypercall"
