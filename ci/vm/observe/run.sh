@@ -12,7 +12,7 @@ start_daemon
 PAUSED=1
 guest observe /guests/minios 'cmdline="observe seconds=15"' 'memory=8' 'xenlr="record,force=off"'
 guest watch /guests/minios 'cmdline="watch seconds=4"' 'memory=8' 'xenlr="record,force=off"'
-guest forced /guests/minios 'cmdline="watch seconds=4"' 'memory=8' 'xenlr="record,force=5ms"'
+guest forced /guests/minios 'cmdline="watch seconds=8"' 'memory=8' 'xenlr="record,force=5ms"'
 guest unlogged /guests/minios 'cmdline="watch seconds=4"' 'memory=8'
 
 for name in observe watch forced unlogged; do
