@@ -92,7 +92,7 @@ wait_console released '^spin: still ends'
 
 # ---- controls ----
 
-guest off /guests/minios 'cmdline="spin still ticks=1"' 'memory=12' 'xenlr="record,force=off"'
+guest off /guests/minios 'cmdline="spin still ticks=1 ms=500"' 'memory=12' 'xenlr="record,force=off"'
 wait_console off '^spin: .* begins'
 ! within 5 printed off '^spin: .* ends' 1 || fail "control: with force=off an event came in the middle"
 xenlr status off | tee /tmp/status | grep -qE '^waiting +for .*: event [0-9]+' || { cat /tmp/status; fail "status does not show what waits"; }
