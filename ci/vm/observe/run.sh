@@ -1,7 +1,7 @@
 #!/bin/sh
 # Nothing enters a logged guest unseen or between two sync points, and nothing of another domain is in its log.
 # A guest digests all that it sees: the log's records give the same digest (check.sh). A guest that spins for seconds sees no
-# change until its next hypercall; with force=5ms it sees some, each at a place that its log names. Controls: a log with one record altered gives another digest; an unlogged guest beside it sees
+# change until its next hypercall; with force=1ms it sees some, each at a place that its log names. Controls: a log with one record altered gives another digest; an unlogged guest beside it sees
 # changes.
 # rig: --smp 2
 # suite: gates
@@ -12,7 +12,7 @@ start_daemon
 PAUSED=1
 guest observe /guests/minios 'cmdline="observe seconds=15"' 'memory=8' 'xenlr="record,force=off"'
 guest watch /guests/minios 'cmdline="watch seconds=4"' 'memory=8' 'xenlr="record,force=off"'
-guest forced /guests/minios 'cmdline="watch seconds=8"' 'memory=8' 'xenlr="record,force=5ms"'
+guest forced /guests/minios 'cmdline="watch seconds=3"' 'memory=8' 'xenlr="record,force=1ms"'
 guest unlogged /guests/minios 'cmdline="watch seconds=4"' 'memory=8'
 
 for name in observe watch forced unlogged; do
@@ -43,8 +43,8 @@ changes() { console "$1" | sed -n "s/^watch: \(.* \)\{0,1\}$2 changes=\([0-9]*\)
 expect "changes while a logged guest spins, upcalls masked" 0 "$(changes watch masked | head -n 1)"
 expect "changes while a logged guest spins, upcalls unmasked" 0 "$(changes watch unmasked)"
 [ "$(changes watch hypercall)" -gt 0 ] || fail "no change after the hypercall"
-expect "changes while a guest with force=5ms spins, upcalls masked" 0 "$(changes forced masked | head -n 1)"
-[ "$(changes forced unmasked)" -gt 0 ] || fail "with force=5ms a guest saw no change while it spun"
+expect "changes while a guest with force=1ms spins, upcalls masked" 0 "$(changes forced masked | head -n 1)"
+[ "$(changes forced unmasked)" -gt 0 ] || fail "with force=1ms a guest saw no change while it spun"
 [ "$(changes unlogged masked | head -n 1)" -gt 0 ] || fail "control: an unlogged guest saw no change while it spun"
 
 # Nothing of the unlogged domain: no status, no log.
