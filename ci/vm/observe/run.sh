@@ -72,5 +72,4 @@ console observe >/out/observe.console
 tail -n 2 /out/observe.console
 verify observe "$observe" --name observe-again
 verify watch "$watch" --name watch-again
-verify forced "$forced" --name forced-again
 no_faults
