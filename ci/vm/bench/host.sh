@@ -15,7 +15,7 @@ value() {
 import json, sys
 
 for path in sys.argv[2:]:
-    figure = json.load(open(path)).get(sys.argv[1])
+    figure = json.load(open(path))["figures"].get(sys.argv[1])
     if figure is not None:
         print(figure["value"])
 EOF
