@@ -17,7 +17,7 @@ RUSTFLAGS=$(tr '\n' ' ' <<<"$RUSTFLAGS")
 # With --target the flags reach the targets but not the build scripts.
 "${CARGO:-cargo}" build -q --locked --release --target "$triple"
 case $target in
-all) target="decoder file_reader ffi" ;;
+all) target="decoder file_reader ffi frontends" ;;
 none) exit 0 ;;
 esac
 # The file target makes each file durable; that need not be a disk.

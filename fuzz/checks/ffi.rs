@@ -55,9 +55,11 @@ pub enum Op {
     Unstage,
     /// The guest reads the time-stamp counter within a hypercall that then goes on.
     Within,
+    /// It writes to xenstore; a byte of length (255: on a new connection), and as many bytes.
+    Xenstore,
 }
 
-const OPS: [Op; 14] = [
+const OPS: [Op; 15] = [
     Op::Sync,
     Op::Tsc,
     Op::Value,
@@ -72,6 +74,7 @@ const OPS: [Op; 14] = [
     Op::Drain,
     Op::Unstage,
     Op::Within,
+    Op::Xenstore,
 ];
 
 /// Bytes of the data area: the fewest that Xen allows.
@@ -84,6 +87,8 @@ const DATA: usize = GUARD + PAGE_BYTES / 8;
 const WORDS: usize = DATA + SIZE / 8 + GUARD;
 
 thread_local! {
+    /// What backends did and was noted, and not taken yet.
+    static NOTED: Cell<u32> = const { Cell::new(0) };
     /// A clock and a source of samples.
     static NOW: Cell<u64> = const { Cell::new(0) };
 }
@@ -165,6 +170,63 @@ unsafe extern "C" fn xenlr_apply_ring(_: *mut Domain, ring: u32, from: *const Ri
     assert!(from.len as usize <= from.bytes.len());
 }
 
+#[unsafe(no_mangle)]
+unsafe extern "C" fn xenlr_sample_interrupt(_: *mut Domain, vector: *mut u32) -> bool {
+    // SAFETY: as above.
+    unsafe { *vector = 16 + now() as u32 % 240 };
+    now() & 1 != 0
+}
+#[unsafe(no_mangle)]
+extern "C" fn xenlr_apply_interrupt(_: *mut Domain, vector: u32) {
+    assert!((16..256).contains(&vector));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn xenlr_note_loans(_: *mut Domain) {
+    NOTED.set(3);
+}
+#[unsafe(no_mangle)]
+unsafe extern "C" fn xenlr_next_loan(
+    _: *mut Domain,
+    page: *mut PageUpdate,
+    loan: *mut Loan,
+) -> u32 {
+    let left = NOTED.replace(NOTED.get().saturating_sub(1));
+    // SAFETY: as above.
+    let (page, loan) = unsafe { (&mut *page, &mut *loan) };
+    let now = now();
+    match left {
+        3 => {
+            page.frame = now >> 8;
+            page.offset = now as u32 % 3072;
+            page.len = 1 + now as u32 % HVLOG_PAGE_BYTES as u32;
+            HVLOG_LOAN_PAGE
+        }
+        2 => {
+            (loan.frame, loan.reference, loan.port) = (now >> 8, now as u32, now as u32 % 4096);
+            loan.begins = now as u32 & 1;
+            HVLOG_LOAN_RING
+        }
+        1 => {
+            loan.port = 1 + now as u32 % 4095;
+            HVLOG_LOAN_EVENT
+        }
+        _ => HVLOG_LOAN_DONE,
+    }
+}
+#[unsafe(no_mangle)]
+unsafe extern "C" fn xenlr_apply_page(_: *mut Domain, page: *const PageUpdate) -> bool {
+    // SAFETY: as above.
+    let page = unsafe { &*page };
+    assert!(page.len >= 1 && page.offset + page.len <= 4096);
+    page.frame & 7 != 0
+}
+#[unsafe(no_mangle)]
+unsafe extern "C" fn xenlr_apply_loan(_: *mut Domain, loan: *const Loan) -> bool {
+    // SAFETY: as above.
+    unsafe { (*loan).frame & 7 != 0 }
+}
+
 /// The rest of a script.
 struct Script<'a>(&'a [u8]);
 
@@ -220,6 +282,8 @@ struct Machine {
     is_over: bool,
     /// Dom0 has stored an index that cannot be.
     was_bad: bool,
+    /// Dom0 has stored Xen's own index, which it may then take for where Xen is.
+    has_stored_prod: bool,
     /// Dom0 let the guest go on without a log.
     was_released: bool,
     /// What an honest reader has read.
@@ -243,6 +307,7 @@ impl Machine {
             options,
             is_over: false,
             was_bad: false,
+            has_stored_prod: false,
             was_released: false,
             read: Vec::new(),
         };
@@ -432,6 +497,28 @@ impl Machine {
                     self.tsc(now());
                 }
             }
+            Op::Xenstore => {
+                let mut bytes = [0x55; 256];
+                let len = script.byte()?;
+                let given = script.0.iter().take(len.into());
+                bytes
+                    .iter_mut()
+                    .zip(given)
+                    .for_each(|(to, from)| *to = *from);
+                script.0 = script.0.get(len.into()..)?;
+                let mut port = 0x5555;
+                // SAFETY: as above.
+                let ring = unsafe {
+                    if len == u8::MAX {
+                        ffi::hvlog_xenstore_reset(self.log);
+                    }
+                    ffi::hvlog_xenstore_out(self.log, bytes.as_mut_ptr(), len.into());
+                    ffi::hvlog_ring_of(self.log, 8, &mut port)
+                };
+                assert!(ring <= HVLOG_RING_OF_REFUSED);
+                assert!(ring == HVLOG_RING_OF_FRONTEND || port == 0);
+                assert!(bytes[usize::from(len)..].iter().all(|&byte| byte == 0x55));
+            }
             // SAFETY: as above.
             Op::Stop => unsafe { ffi::hvlog_request_stop(self.log) },
             Op::Shutdown => {
@@ -467,6 +554,7 @@ impl Machine {
                     let near = self.index(offset).wrapping_add(value);
                     *self.index(offset) = if which & 2 != 0 { near } else { value };
                     self.was_bad |= self.has_bad_index();
+                    self.has_stored_prod |= offset == PROD_OFFSET;
                 }
             }
             Op::Feed => {
@@ -510,6 +598,7 @@ impl Machine {
             }
         }
         *self.index(CONS_OFFSET) = prod;
+        self.was_bad |= self.has_stored_prod;
     }
 
     fn check(&mut self) {

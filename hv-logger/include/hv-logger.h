@@ -51,6 +51,21 @@ struct xenlr;
 #define HVLOG_STALE_RINGS 8
 
 /*
+ The local APIC may have an interrupt for the guest: its timer has expired.
+ */
+#define HVLOG_STALE_INTERRUPT 16
+
+/*
+ A backend may have moved a ring that the guest shares with it, or mapped or unmapped one.
+ */
+#define HVLOG_STALE_LOANS 32
+
+/*
+ Pages came back from backends; applied with the next commit, does not cause one.
+ */
+#define HVLOG_STALE_PAGES 64
+
+/*
  All commits of this sync point are applied.
  */
 #define HVLOG_DONE 0
@@ -104,6 +119,46 @@ struct xenlr;
  Bytes that one ring update carries at most.
  */
 #define HVLOG_RING_BYTES 1024
+
+/*
+ No front end announced this reference as that of a ring.
+ */
+#define HVLOG_RING_OF_NONE 0
+
+/*
+ It is the ring of a front end.
+ */
+#define HVLOG_RING_OF_FRONTEND 1
+
+/*
+ It is a ring that cannot be relayed: of several pages or queues, or of one device too many.
+ */
+#define HVLOG_RING_OF_REFUSED 2
+
+/*
+ Nothing more came from backends.
+ */
+#define HVLOG_LOAN_DONE 0
+
+/*
+ Bytes of a page.
+ */
+#define HVLOG_LOAN_PAGE 1
+
+/*
+ A ring begins or ends.
+ */
+#define HVLOG_LOAN_RING 2
+
+/*
+ The guest is to be told of what came in a ring before.
+ */
+#define HVLOG_LOAN_EVENT 3
+
+/*
+ Bytes that one page update carries at most.
+ */
+#define HVLOG_PAGE_BYTES 1024
 
 /*
  Pages that a place names.
@@ -514,6 +569,53 @@ struct hvlog_ring_update
 };
 
 /*
+ What a backend wrote to a page that the guest granted.
+ */
+struct hvlog_page_update
+{
+    /*
+     The page's frame number, as the guest knows it.
+     */
+    uint64_t frame;
+    /*
+     Where the bytes begin in it.
+     */
+    uint32_t offset;
+    /*
+     How many of `bytes` there are.
+     */
+    uint32_t len;
+    /*
+     The bytes.
+     */
+    uint8_t bytes[HVLOG_PAGE_BYTES];
+};
+
+/*
+ A ring that the guest shares with a backend, and which begins or ends to be relayed.
+ */
+struct hvlog_loan
+{
+    /*
+     Its page's frame number, as the guest knows it.
+     */
+    uint64_t frame;
+    /*
+     The grant of it.
+     */
+    uint32_t reference;
+    /*
+     Its event channel; 0 for none.
+     */
+    uint32_t port;
+    /*
+     Non-zero when it begins.
+     */
+    uint32_t begins;
+    uint32_t pad;
+};
+
+/*
  Bytes that a logger takes; to be aligned to 64.
  */
 size_t hvlog_size(void);
@@ -553,6 +655,11 @@ void hvlog_unstage(const struct hvlog *log,
  Notes that `HVLOG_STALE_*` things changed. Any CPU.
  */
 void hvlog_mark(const struct hvlog *log, uint32_t what);
+
+/*
+ Whether one of these `HVLOG_STALE_*` is noted. Any CPU.
+ */
+bool hvlog_is_marked(const struct hvlog *log, uint32_t what);
 
 /*
  Whether `port` is staged. Any CPU.
@@ -660,9 +767,11 @@ void hvlog_force(const struct hvlog *log,
 void hvlog_next_place(const struct hvlog *log, struct hvlog_place *place);
 
 /*
- The guest was found there, and C counts a sync point.
+ The guest was found there, at its `hits`th hit of the address or a later one, and C counts a sync
+ point.
  */
-void hvlog_place_found(const struct hvlog *log);
+void hvlog_place_found(const struct hvlog *log,
+                       uint64_t hits);
 
 /*
  The replay diverges at a place: a `kind` (`HVLOG_DIVERGE_PLACE…`) with its two values.
@@ -682,6 +791,29 @@ void hvlog_release(const struct hvlog *log);
  Has a replay pause at `until`.
  */
 void hvlog_until(const struct hvlog *log, uint64_t until);
+
+/*
+ Takes in the next `len` bytes that the guest has written to xenstore, before a backend sees them, and
+ changes them where they would have its grants persist. C calls this and the next two under one lock of the
+ domain.
+ */
+void hvlog_xenstore_out(const struct hvlog *log,
+                        uint8_t *bytes,
+                        size_t len);
+
+/*
+ The guest's connection to xenstore was made anew: what comes next is a message's beginning.
+ */
+void hvlog_xenstore_reset(const struct hvlog *log);
+
+/*
+ Whether a front end has announced a grant reference as a ring's: `HVLOG_RING_OF_*`. With
+ `HVLOG_RING_OF_FRONTEND`, `port` becomes the guest's port of the ring's event channel, 0 when that is not
+ announced yet; else it becomes 0.
+ */
+uint32_t hvlog_ring_of(const struct hvlog *log,
+                       uint32_t reference,
+                       uint16_t *port);
 
 /*
  Figures, how the log ended, and where a replay diverged.
@@ -744,5 +876,21 @@ extern void xenlr_report_delay(struct xenlr *domain, uint64_t delay);
 extern void xenlr_apply_ring(struct xenlr *domain,
                              uint32_t ring,
                              const struct hvlog_ring_update *update);
+
+extern bool xenlr_sample_interrupt(struct xenlr *domain, uint32_t *vector);
+
+extern void xenlr_apply_interrupt(struct xenlr *domain, uint32_t vector);
+
+extern void xenlr_note_loans(struct xenlr *domain);
+
+extern uint32_t xenlr_next_loan(struct xenlr *domain,
+                                struct hvlog_page_update *page,
+                                struct hvlog_loan *loan);
+
+extern bool xenlr_apply_page(struct xenlr *domain,
+                             const struct hvlog_page_update *page);
+
+extern bool xenlr_apply_loan(struct xenlr *domain,
+                             const struct hvlog_loan *loan);
 
 #endif  /* __XEN_HV_LOGGER_H__ */

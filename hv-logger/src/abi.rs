@@ -64,6 +64,12 @@ pub const HVLOG_STALE_WALLCLOCK: u32 = 2;
 pub const HVLOG_STALE_RUNSTATE: u32 = 4;
 /// A backend may have moved the console or the xenstore ring.
 pub const HVLOG_STALE_RINGS: u32 = 8;
+/// The local APIC may have an interrupt for the guest: its timer has expired.
+pub const HVLOG_STALE_INTERRUPT: u32 = 16;
+/// A backend may have moved a ring that the guest shares with it, or mapped or unmapped one.
+pub const HVLOG_STALE_LOANS: u32 = 32;
+/// Pages came back from backends; applied with the next commit, does not cause one.
+pub const HVLOG_STALE_PAGES: u32 = 64;
 
 bitflags! {
     /// What has changed since the guest's copy was written.
@@ -77,13 +83,25 @@ bitflags! {
         const RUNSTATE = HVLOG_STALE_RUNSTATE;
         /// See [`HVLOG_STALE_RINGS`].
         const RINGS = HVLOG_STALE_RINGS;
+        /// See [`HVLOG_STALE_INTERRUPT`].
+        const INTERRUPT = HVLOG_STALE_INTERRUPT;
+        /// See [`HVLOG_STALE_LOANS`].
+        const LOANS = HVLOG_STALE_LOANS;
+        /// See [`HVLOG_STALE_PAGES`].
+        const PAGES = HVLOG_STALE_PAGES;
     }
 }
 
 impl Stale {
-    /// Whether any of these is a reason to commit. The runstate waits for others.
+    /// What backends did to the pages that the guest granted.
+    pub const BACKENDS: Self = Self::LOANS.union(Self::PAGES);
+
+    /// Whether any of these is a reason to commit. The runstate waits for others, and so does what
+    /// nobody has announced to the guest yet.
     pub const fn is_cause(self) -> bool {
-        !self.difference(Self::RUNSTATE).is_empty()
+        !self
+            .difference(Self::RUNSTATE.union(Self::PAGES))
+            .is_empty()
     }
 }
 
@@ -195,6 +213,13 @@ pub const HVLOG_RING_XENSTORE: u32 = 1;
 /// Bytes that one ring update carries at most.
 pub const HVLOG_RING_BYTES: usize = 1024;
 
+/// No front end announced this reference as that of a ring.
+pub const HVLOG_RING_OF_NONE: u32 = 0;
+/// It is the ring of a front end.
+pub const HVLOG_RING_OF_FRONTEND: u32 = 1;
+/// It is a ring that cannot be relayed: of several pages or queues, or of one device too many.
+pub const HVLOG_RING_OF_REFUSED: u32 = 2;
+
 /// What a backend changed in a shared ring.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -211,6 +236,49 @@ pub struct RingUpdate {
     pub bytes: [u8; HVLOG_RING_BYTES],
 }
 assert_layout! { RingUpdate: 1048 { prod: 0, cons: 4, ext: 8, len: 20, bytes: 24 } }
+
+/// Nothing more came from backends.
+pub const HVLOG_LOAN_DONE: u32 = 0;
+/// Bytes of a page.
+pub const HVLOG_LOAN_PAGE: u32 = 1;
+/// A ring begins or ends.
+pub const HVLOG_LOAN_RING: u32 = 2;
+/// The guest is to be told of what came in a ring before.
+pub const HVLOG_LOAN_EVENT: u32 = 3;
+/// Bytes that one page update carries at most.
+pub const HVLOG_PAGE_BYTES: usize = 1024;
+const_assert_eq!(HVLOG_PAGE_BYTES, log_format::MAX_PAGE_BYTES);
+
+/// What a backend wrote to a page that the guest granted.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct PageUpdate {
+    /// The page's frame number, as the guest knows it.
+    pub frame: u64,
+    /// Where the bytes begin in it.
+    pub offset: u32,
+    /// How many of `bytes` there are.
+    pub len: u32,
+    /// The bytes.
+    pub bytes: [u8; HVLOG_PAGE_BYTES],
+}
+assert_layout! { PageUpdate: 1040 { frame: 0, offset: 8, len: 12, bytes: 16 } }
+
+/// A ring that the guest shares with a backend, and which begins or ends to be relayed.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Loan {
+    /// Its page's frame number, as the guest knows it.
+    pub frame: u64,
+    /// The grant of it.
+    pub reference: u32,
+    /// Its event channel; 0 for none.
+    pub port: u32,
+    /// Non-zero when it begins.
+    pub begins: u32,
+    pub(crate) pad: u32,
+}
+assert_layout! { Loan: 24 { frame: 0, reference: 8, port: 12, begins: 16, pad: 20 } }
 
 /// Pages that a place names.
 pub const HVLOG_PLACE_PAGES: usize = 4;

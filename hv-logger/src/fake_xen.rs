@@ -3,7 +3,7 @@
 #![allow(missing_docs, reason = "the functions of xen.rs")]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use crate::abi::*;
 use crate::ffi;
@@ -11,11 +11,16 @@ use crate::logger::Logger;
 use crate::xen::Domain;
 
 mod edges;
+mod frontends;
+mod interrupts;
+mod loans;
 mod places;
 
 thread_local! {
     static APPLIED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
     static CLOCK: RefCell<u64> = const { RefCell::new(1_000_000) };
+    /// The vector of a timer that has expired and was not taken yet.
+    static EXPIRED: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
 fn apply(what: String) {
@@ -96,6 +101,45 @@ unsafe extern "C" fn xenlr_apply_ring(_: *mut Domain, ring: u32, from: *const Ri
     ));
 }
 
+#[unsafe(no_mangle)]
+unsafe extern "C" fn xenlr_sample_interrupt(_: *mut Domain, vector: *mut u32) -> bool {
+    let Some(expired) = EXPIRED.take() else {
+        return false;
+    };
+    // SAFETY: as above.
+    unsafe { *vector = expired };
+    true
+}
+#[unsafe(no_mangle)]
+extern "C" fn xenlr_apply_interrupt(_: *mut Domain, vector: u32) {
+    apply(format!("interrupt {vector}"));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn xenlr_note_loans(_: *mut Domain) {
+    loans::note();
+}
+#[unsafe(no_mangle)]
+unsafe extern "C" fn xenlr_next_loan(
+    _: *mut Domain,
+    page: *mut PageUpdate,
+    loan: *mut Loan,
+) -> u32 {
+    // SAFETY: as above.
+    let (page, loan) = unsafe { (&mut *page, &mut *loan) };
+    loans::next(page, loan)
+}
+#[unsafe(no_mangle)]
+unsafe extern "C" fn xenlr_apply_page(_: *mut Domain, page: *const PageUpdate) -> bool {
+    // SAFETY: as above.
+    loans::apply_page(unsafe { &*page })
+}
+#[unsafe(no_mangle)]
+unsafe extern "C" fn xenlr_apply_loan(_: *mut Domain, loan: *const Loan) -> bool {
+    // SAFETY: as above.
+    loans::apply_loan(unsafe { &*loan })
+}
+
 /// The gate, which Xen's exit path and the library reach through the same pointer.
 pub struct SharedGate(*mut Gate);
 
@@ -170,6 +214,7 @@ impl FakeXen {
             );
         }
         APPLIED.with_borrow_mut(Vec::clear);
+        EXPIRED.set(None);
         xen
     }
 
@@ -218,6 +263,26 @@ impl FakeXen {
     pub fn mark(&self, what: u32) {
         // SAFETY: as above.
         unsafe { ffi::hvlog_mark(self.log, what) }
+    }
+    /// The guest writes to xenstore.
+    pub fn xenstore_out(&self, bytes: &mut [u8]) {
+        // SAFETY: as above.
+        unsafe { ffi::hvlog_xenstore_out(self.log, bytes.as_mut_ptr(), bytes.len()) }
+    }
+    pub fn xenstore_reset(&self) {
+        // SAFETY: as above.
+        unsafe { ffi::hvlog_xenstore_reset(self.log) }
+    }
+    pub fn ring_of(&self, reference: u32) -> (u32, u16) {
+        let mut port = u16::MAX;
+        // SAFETY: as above.
+        let code = unsafe { ffi::hvlog_ring_of(self.log, reference, &mut port) };
+        (code, port)
+    }
+    /// The timer of the local APIC expires, which is to interrupt with this vector.
+    pub fn expire(&self, vector: u32) {
+        EXPIRED.set(Some(vector));
+        self.mark(HVLOG_STALE_INTERRUPT);
     }
     /// Commits at the current number.
     pub fn commit(&self) -> u32 {
@@ -318,6 +383,9 @@ fn record() -> (Vec<u8>, Vec<String>) {
         if sync % 7 == 0 {
             xen.mark(HVLOG_STALE_TIME | HVLOG_STALE_WALLCLOCK | HVLOG_STALE_RUNSTATE);
         }
+        if sync % 6 == 2 {
+            xen.expire(0xec);
+        }
     });
     assert_eq!(
         code,
@@ -338,6 +406,7 @@ fn a_replay_applies_what_the_recording_did() {
     assert_eq!(run(&mut xen, |_, _| {}), HVLOG_DONE, "{:?}", xen.report().1);
     assert_eq!(xen.applied(), recorded);
     assert!(recorded.iter().any(|line| line.starts_with("ring 0")));
+    assert!(recorded.iter().any(|line| line == "interrupt 236"));
 }
 
 #[test]

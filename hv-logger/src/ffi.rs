@@ -1,8 +1,8 @@
 //! The entries for C. They check and convert, call, and return a code; nothing else.
 //!
-//! All but `hvlog_stage`, `hvlog_unstage`, `hvlog_mark`, `hvlog_is_staged`, `hvlog_deliverable` and
-//! `hvlog_request_stop` are for the context of the domain's vCPU, or for a caller that has it
-//! paused.
+//! All but `hvlog_stage`, `hvlog_unstage`, `hvlog_mark`, `hvlog_is_marked`, `hvlog_is_staged`,
+//! `hvlog_deliverable` and `hvlog_request_stop` are for the context of the domain's vCPU, or for a
+//! caller that has it paused. `hvlog_xenstore_out` and the two behind it have a lock of their own.
 #![allow(
     clippy::missing_safety_doc,
     reason = "one contract for all, in the module's text"
@@ -10,8 +10,12 @@
 
 use core::sync::atomic::AtomicU64;
 
-use crate::abi::{Attention, Counters, Divergence, EndState, Gate, PlaceState, Registers, Stale};
+use crate::abi::{
+    Attention, Counters, Divergence, EndState, Gate, HVLOG_RING_OF_FRONTEND, HVLOG_RING_OF_NONE,
+    HVLOG_RING_OF_REFUSED, PlaceState, Registers, Stale,
+};
 use crate::digest;
+use crate::frontends::RingOf;
 use crate::logger::{Logger, Mode};
 use crate::ring::Ring;
 use crate::xen::{Domain, Guest};
@@ -100,6 +104,15 @@ pub unsafe extern "C" fn hvlog_mark(log: *const Logger, what: u32) {
     if what.is_cause() {
         log.gate().raise(Attention::WORK);
     }
+}
+
+/// Whether one of these `HVLOG_STALE_*` is noted. Any CPU.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_is_marked(log: *const Logger, what: u32) -> bool {
+    // SAFETY: as in `hvlog_stage`.
+    unsafe { &*log }
+        .stage
+        .is_marked(Stale::from_bits_truncate(what))
 }
 
 /// Whether `port` is staged. Any CPU.
@@ -284,13 +297,14 @@ pub unsafe extern "C" fn hvlog_next_place(log: *const Logger, place: *mut PlaceS
     unsafe { *place = (*log).own().place() }
 }
 
-/// The guest was found there, and C counts a sync point.
+/// The guest was found there, at its `hits`th hit of the address or a later one, and C counts a sync
+/// point.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hvlog_place_found(log: *const Logger) {
+pub unsafe extern "C" fn hvlog_place_found(log: *const Logger, hits: u64) {
     // SAFETY: the module's contract.
     unsafe {
         let log = &*log;
-        log.own().place_found(log.gate());
+        log.own().place_found(log.gate(), hits);
     }
 }
 
@@ -329,6 +343,42 @@ pub unsafe extern "C" fn hvlog_until(log: *const Logger, until: u64) {
         let log = &*log;
         log.own().set_until(log.gate(), until);
     }
+}
+
+/// Takes in the next `len` bytes that the guest has written to xenstore, before a backend sees them, and
+/// changes them where they would have its grants persist. C calls this and the next two under one lock of the
+/// domain.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_xenstore_out(log: *const Logger, bytes: *mut u8, len: usize) {
+    // SAFETY: the lock; `bytes` has `len` bytes, which nobody else uses.
+    unsafe {
+        let bytes = core::slice::from_raw_parts_mut(bytes, len);
+        (*log).frontends().observe(bytes);
+    }
+}
+
+/// The guest's connection to xenstore was made anew: what comes next is a message's beginning.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_xenstore_reset(log: *const Logger) {
+    // SAFETY: the lock.
+    unsafe { (*log).frontends() }.reset();
+}
+
+/// Whether a front end has announced a grant reference as a ring's: `HVLOG_RING_OF_*`. With
+/// `HVLOG_RING_OF_FRONTEND`, `port` becomes the guest's port of the ring's event channel, 0 when that is not
+/// announced yet; else it becomes 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hvlog_ring_of(log: *const Logger, reference: u32, port: *mut u16) -> u32 {
+    // SAFETY: the lock.
+    let ring = unsafe { (*log).frontends() }.ring(reference);
+    let (code, of_ring) = match ring {
+        RingOf::None => (HVLOG_RING_OF_NONE, 0),
+        RingOf::Frontend(port) => (HVLOG_RING_OF_FRONTEND, port),
+        RingOf::Refused => (HVLOG_RING_OF_REFUSED, 0),
+    };
+    // SAFETY: C's local variable.
+    unsafe { *port = of_ring };
+    code
 }
 
 /// Figures, how the log ended, and where a replay diverged.

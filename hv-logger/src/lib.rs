@@ -15,6 +15,8 @@
 //!    apply it in the same way.
 //! 4. Dom0 is notified when the ring is half full, and at the end.
 //!
+//! Where a page that the guest grants to a backend is a ring, [`frontends`] knows it.
+//!
 //! [`logger`] holds what both directions share. The unsafe parts are [`ffi`], [`ring`] with [`sync`],
 //! and [`xen`]. The models of loom (`--cfg loom`) are built of ring and stage alone.
 #![cfg_attr(not(any(test, loom)), no_std)]
@@ -40,6 +42,8 @@ pub mod digest;
 mod fake_xen;
 #[cfg(not(loom))]
 pub mod ffi;
+#[cfg(not(loom))]
+pub mod frontends;
 #[cfg(not(loom))]
 pub mod logger;
 #[cfg(not(loom))]

@@ -4,19 +4,20 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use log_format::{
-    Decoder, Encoder, End, Kind, MAX_RECORD_BYTES, MAX_VALUE_BYTES, Place, Record, RingIn, Start,
-    Value, Wallclock,
+    Decoder, Encoder, End, Kind, MAX_RECORD_BYTES, MAX_VALUE_BYTES, Page, Place, Record, RingIn,
+    Start, Value, Wallclock,
 };
 use log_format::{Runstate, TimeInfo, ValueKind};
 
 use crate::abi::{
     Attention, Counters, Divergence, EndState, Gate, HVLOG_DEAD, HVLOG_DONE, HVLOG_END,
-    HVLOG_ERR_LOG, HVLOG_ERR_RING_INDEX, HVLOG_RING_CONSOLE, HVLOG_RING_XENSTORE, PlaceState,
-    Registers, RingUpdate, RunstateUpdate, TimeUpdate, WallclockUpdate,
+    HVLOG_ERR_LOG, HVLOG_ERR_RING_INDEX, HVLOG_RING_CONSOLE, HVLOG_RING_XENSTORE, Loan, PageUpdate,
+    PlaceState, Registers, RingUpdate, RunstateUpdate, TimeUpdate, WallclockUpdate,
 };
 use crate::bounded_clock::BoundedClock;
+use crate::frontends::Frontends;
 use crate::ring::Ring;
-use crate::stage::Stage;
+use crate::stage::{Stage, Taken};
 use crate::{digest, xen::Guest};
 
 /// What becomes of the inputs at a sync point.
@@ -38,6 +39,7 @@ pub struct Logger {
     pub stage: Stage,
     gate: *mut Gate,
     own: UnsafeCell<Own>,
+    frontends: UnsafeCell<Frontends>,
 }
 
 /// The part that only the vCPU's own context uses (or somebody while the vCPU is paused).
@@ -70,6 +72,9 @@ pub struct Own {
     pub(crate) divergence: Divergence,
     pub(crate) scratch: [u8; MAX_RECORD_BYTES],
     pub(crate) update: RingUpdate,
+    pub(crate) page: PageUpdate,
+    /// Ports of a commit that waits, in its midst, for room in the ring.
+    pub(crate) halted: Option<Taken>,
     pub(crate) value: heapless::Vec<u8, MAX_VALUE_BYTES>,
 }
 
@@ -101,6 +106,12 @@ pub enum Content {
     Runstate(RunstateUpdate),
     /// An update of the ring `HVLOG_RING_*`, which stands in `Own::update`.
     Ring(u32),
+    /// Vector of an interrupt.
+    Interrupt(u8),
+    /// Bytes of a page, which stand in `Own::page`.
+    Page,
+    /// A ring begins or ends.
+    Loan(Loan),
     /// Digests of registers and memory, and number of pages.
     Start(u64, u64, u32),
     /// The end.
@@ -174,7 +185,8 @@ impl Logger {
         long_delay: u64,
     ) {
         // SAFETY: all in `place`. What is not written here is made of integers (the stage's
-        // atomics among them), for which zero is a value, and the right one.
+        // atomics among them), and of enums with a variant 0, for which zero is a value, and the
+        // right one.
         unsafe {
             (&raw mut (*place).gate).write(gate);
             let own = UnsafeCell::raw_get(&raw const (*place).own);
@@ -186,6 +198,7 @@ impl Logger {
             (&raw mut (*own).encoder).write(Encoder::new());
             (&raw mut (*own).decoder).write(Decoder::new());
             (&raw mut (*own).next).write(None);
+            (&raw mut (*own).halted).write(None);
             (&raw mut (*own).until).write(u64::MAX);
             (&raw mut (*own).value).write(heapless::Vec::new());
         }
@@ -194,6 +207,16 @@ impl Logger {
     /// The gate.
     pub const fn gate(&self) -> GateRef {
         GateRef(self.gate)
+    }
+
+    /// What is known of the guest's front ends.
+    ///
+    /// # Safety
+    /// The caller has the domain's lock for it, and holds no other such reference.
+    #[allow(clippy::mut_from_ref, reason = "exclusive by the contract")]
+    pub unsafe fn frontends(&self) -> &mut Frontends {
+        // SAFETY: by the contract.
+        unsafe { &mut *self.frontends.get() }
     }
 
     /// The part of the vCPU's own context.
@@ -505,6 +528,53 @@ impl RingUpdate {
         for (to, from) in self.bytes.iter_mut().zip(record.bytes) {
             *to = *from;
             self.len += 1;
+        }
+    }
+}
+
+impl PageUpdate {
+    /// The record of this update.
+    pub fn record(&self) -> Record<'_> {
+        Record::Page(Page {
+            frame: self.frame,
+            #[allow(clippy::cast_possible_truncation, reason = "within a page")]
+            offset: self.offset as u16,
+            bytes: self.bytes.get(..self.len as usize).unwrap_or(&[]),
+        })
+    }
+
+    /// The update of a record.
+    pub fn set(&mut self, record: &Page<'_>) {
+        self.frame = record.frame;
+        self.offset = record.offset.into();
+        self.len = 0;
+        for (to, from) in self.bytes.iter_mut().zip(record.bytes) {
+            *to = *from;
+            self.len += 1;
+        }
+    }
+}
+
+impl From<Loan> for log_format::Loan {
+    fn from(loan: Loan) -> Self {
+        Self {
+            begins: loan.begins != 0,
+            reference: loan.reference,
+            frame: loan.frame,
+            #[allow(clippy::cast_possible_truncation, reason = "a port of the 2-level ABI")]
+            port: loan.port as u16,
+        }
+    }
+}
+
+impl From<log_format::Loan> for Loan {
+    fn from(loan: log_format::Loan) -> Self {
+        Self {
+            frame: loan.frame,
+            reference: loan.reference,
+            port: loan.port.into(),
+            begins: loan.begins.into(),
+            pad: 0,
         }
     }
 }

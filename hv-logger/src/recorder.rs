@@ -1,6 +1,6 @@
 //! Recording: inputs come from the stage and go into the log and the guest.
 
-use log_format::{End, EndReason, Event, Item, Record, Tsc};
+use log_format::{End, EndReason, Event, Interrupt, Item, Record, Tsc};
 
 use crate::abi::{
     Attention, EndState, HVLOG_DONE, HVLOG_END, HVLOG_ERR_FULL, HVLOG_ERR_LOG,
@@ -9,7 +9,7 @@ use crate::abi::{
 };
 use crate::logger::{GateRef, Mode, Own, RINGS};
 use crate::stage::Stage;
-use crate::xen::Guest;
+use crate::xen::{FromBackend, Guest};
 
 /// Bytes that must be free before the guest runs: the records of one commit (two full rings, 64
 /// events, the others), those of one exit's values, and the end record.
@@ -208,17 +208,23 @@ impl Own {
         // are taken before anything is looked at: the bytes that an event announces are in its ring
         // when it is staged.
         gate.clear(Attention::WORK);
-        let ports = stage.take_ports();
-        let stale = stage.take_marks();
-        if !stale.is_empty() {
-            self.commit_marked(stale, gate, guest, registers);
+        let (ports, has_loans) = if let Some(ports) = self.halted.take() {
+            (ports, true)
+        } else {
+            let ports = stage.take_ports();
+            let stale = stage.take_marks();
+            if !stale.is_empty() {
+                self.commit_marked(stale, gate, guest, registers);
+            }
+            (ports, stale.intersects(Stale::BACKENDS))
+        };
+        if has_loans && !self.commit_loans(gate, guest, registers) {
+            self.halted = Some(ports);
+            gate.raise(Attention::WORK | Attention::BLOCKED);
+            return HVLOG_WAIT;
         }
         for port in ports {
-            let witness = self.witness(gate, registers);
-            self.append_event(gate, guest, witness, port);
-            self.clock.observe_event(port);
-            guest.apply_event(port);
-            self.counters.events += 1;
+            self.commit_event(gate, guest, registers, port);
         }
         if !ports.is_empty() {
             // The TSCs of two CPUs need not agree to the tick.
@@ -275,6 +281,68 @@ impl Own {
         if stale.contains(Stale::RINGS) {
             self.commit_rings(gate, guest, registers);
         }
+        if stale.contains(Stale::INTERRUPT)
+            && let Some(vector) = guest.sample_interrupt()
+        {
+            let record = Record::Interrupt(Interrupt { vector });
+            let witness = self.witness(gate, registers);
+            self.append(gate, Some(guest), witness, &record);
+            guest.apply_interrupt(vector);
+        }
+        if stale.intersects(Stale::BACKENDS) {
+            guest.note_loans();
+        }
+    }
+
+    fn commit_event(&mut self, gate: GateRef, guest: Guest, registers: &Registers, port: u16) {
+        let witness = self.witness(gate, registers);
+        self.append_event(gate, guest, witness, port);
+        self.clock.observe_event(port);
+        guest.apply_event(port);
+        self.counters.events += 1;
+    }
+
+    /// What backends did until it was noted. False: there is no room in the ring for the next
+    /// record, and this is to be called again when there is.
+    #[inline(never)]
+    fn commit_loans(&mut self, gate: GateRef, guest: Guest, registers: &Registers) -> bool {
+        loop {
+            // With what is left, the rest of the commit has room: no record of a page is longer
+            // than that of a ring.
+            if self.mode == Mode::Record
+                && self
+                    .ring
+                    .free(RESERVE_BYTES)
+                    .is_ok_and(|free| free < RESERVE_BYTES)
+            {
+                return false;
+            }
+            let Some(next) = guest.next_loan(&mut self.page) else {
+                return true;
+            };
+            match next {
+                FromBackend::Page => self.append_page(gate, guest, registers),
+                FromBackend::Ring(loan) => {
+                    let witness = self.witness(gate, registers);
+                    self.append(gate, Some(guest), witness, &Record::Loan(loan.into()));
+                }
+                FromBackend::Event(port) => self.commit_event(gate, guest, registers, port),
+            }
+        }
+    }
+
+    /// Logs the update in `self.page`.
+    fn append_page(&mut self, gate: GateRef, guest: Guest, registers: &Registers) {
+        if self.mode != Mode::Record {
+            return;
+        }
+        let item = Item {
+            sync: gate.sync(),
+            witness: self.witness(gate, registers),
+            record: self.page.record(),
+        };
+        let len = self.encoder.encode(&item, &mut self.scratch);
+        self.write(gate, Some(guest), len);
     }
 
     fn commit_rings(&mut self, gate: GateRef, guest: Guest, registers: &Registers) {

@@ -1,15 +1,17 @@
 //! Replaying: inputs come from the log; what the guest does must fit it.
 
+use log_format::ring::FOUND_HITS;
 use log_format::{
-    DecodeError, Event, Kind, MAX_RECORD_BYTES, Record, Start, Tsc, Value, ValueKind, Wallclock,
+    DecodeError, Event, Interrupt, Kind, MAX_RECORD_BYTES, Record, Start, Tsc, Value, ValueKind,
+    Wallclock,
 };
 
 use crate::abi::{
     Attention, Divergence, EndState, HVLOG_DEAD, HVLOG_DIVERGE_END_MEMORY,
-    HVLOG_DIVERGE_END_REGISTERS, HVLOG_DIVERGE_RECORD_KIND, HVLOG_DIVERGE_START,
-    HVLOG_DIVERGE_SYNC, HVLOG_DIVERGE_WITNESS, HVLOG_DONE, HVLOG_END, HVLOG_MORE, HVLOG_PLACE,
-    HVLOG_REASON_CUT, HVLOG_REASON_STOP, HVLOG_RING_CONSOLE, HVLOG_RING_XENSTORE, HVLOG_UNTIL,
-    HVLOG_WAIT, PlaceState, Registers, WallclockUpdate,
+    HVLOG_DIVERGE_END_REGISTERS, HVLOG_DIVERGE_PLACE, HVLOG_DIVERGE_RECORD_KIND,
+    HVLOG_DIVERGE_START, HVLOG_DIVERGE_SYNC, HVLOG_DIVERGE_WITNESS, HVLOG_DONE, HVLOG_END,
+    HVLOG_MORE, HVLOG_PLACE, HVLOG_REASON_CUT, HVLOG_REASON_STOP, HVLOG_RING_CONSOLE,
+    HVLOG_RING_XENSTORE, HVLOG_UNTIL, HVLOG_WAIT, PlaceState, Registers, WallclockUpdate,
 };
 use crate::logger::{BAD_LOG, Content, GateRef, Head, Mode, Own, RING_INDEX};
 use crate::{digest, xen::Guest};
@@ -79,6 +81,12 @@ impl Own {
                 self.update.set(&ring);
                 Content::Ring(HVLOG_RING_XENSTORE)
             }
+            Record::Interrupt(Interrupt { vector }) => Content::Interrupt(vector),
+            Record::Page(page) => {
+                self.page.set(&page);
+                Content::Page
+            }
+            Record::Loan(loan) => Content::Loan(loan.into()),
             Record::Start(Start {
                 registers,
                 memory,
@@ -172,7 +180,10 @@ impl Own {
             if self.part_at_difference(gate, rip, &[pair]) {
                 return HVLOG_DEAD;
             }
-            self.apply(guest, head.content);
+            if !self.apply(guest, head.content) {
+                self.fail(gate, Some(guest), BAD_LOG);
+                return HVLOG_DEAD;
+            }
             self.advance(gate);
         }
 
@@ -200,8 +211,12 @@ impl Own {
         }
     }
 
-    /// The guest was found at the place that stands next in the log.
-    pub(crate) fn place_found(&mut self, gate: GateRef) {
+    /// The guest was found at the place that stands next in the log, after at least so many hits of
+    /// its address.
+    pub(crate) fn place_found(&mut self, gate: GateRef, hits: u64) {
+        if hits >= FOUND_HITS {
+            self.ring.tell_found(gate.sync(), hits);
+        }
         self.advance(gate);
         self.update_due(gate);
     }
@@ -215,11 +230,19 @@ impl Own {
         expected: u64,
         actual: u64,
     ) {
-        self.part(gate, rip, kind, expected, actual);
+        // A guest that cannot be stopped at the place stands before it still.
+        let sync = match self.next {
+            Some(head) if kind == HVLOG_DIVERGE_PLACE => head.sync.saturating_add(1),
+            _ => gate.sync(),
+        };
+        self.part_at(gate, sync, rip, kind, expected, actual);
     }
 
-    fn apply(&mut self, guest: Guest, content: Content) {
+    /// False when the guest cannot have what the log says.
+    fn apply(&mut self, guest: Guest, content: Content) -> bool {
         match content {
+            Content::Page => return guest.apply_page(&self.page),
+            Content::Loan(loan) => return guest.apply_loan(&loan),
             Content::Event(port) => {
                 self.counters.events += 1;
                 self.clock.observe_event(port);
@@ -232,18 +255,32 @@ impl Own {
             Content::Wallclock(wallclock) => guest.apply_wallclock(&wallclock),
             Content::Runstate(runstate) => guest.apply_runstate(&runstate),
             Content::Ring(ring) => guest.apply_ring(ring, &self.update),
+            Content::Interrupt(vector) => guest.apply_interrupt(vector),
             Content::Start(..)
             | Content::End(_)
             | Content::Tsc(_)
             | Content::Place(_)
             | Content::Value(..) => {}
         }
+        true
     }
 
     /// The guest does something else than the log says: a `kind` of divergence.
     fn part(&mut self, gate: GateRef, rip: u64, kind: u32, expected: u64, actual: u64) {
+        self.part_at(gate, gate.sync(), rip, kind, expected, actual);
+    }
+
+    fn part_at(
+        &mut self,
+        gate: GateRef,
+        sync: u64,
+        rip: u64,
+        kind: u32,
+        expected: u64,
+        actual: u64,
+    ) {
         let divergence = Divergence {
-            sync: gate.sync(),
+            sync,
             rip,
             expected,
             actual,

@@ -4,7 +4,7 @@
 //! replaying, it consumes. Dom0's index is loaded once for each decision and checked: whatever
 //! stands there, Xen stays inside the data area.
 
-use log_format::ring::{CONS_OFFSET, PROD_OFFSET};
+use log_format::ring::{CONS_OFFSET, FOUND_OFFSET, PROD_OFFSET, found_offset};
 
 use crate::sync::{Ordering, Pages};
 
@@ -24,6 +24,8 @@ pub struct Ring {
     own: u64,
     /// The other side's index, as last seen.
     other: u64,
+    /// Places told so far.
+    found: u64,
 }
 
 impl Ring {
@@ -40,6 +42,7 @@ impl Ring {
             size,
             own: 0,
             other: 0,
+            found: 0,
         }
     }
 
@@ -137,6 +140,19 @@ impl Ring {
         self.pages
             .index_at(CONS_OFFSET)
             .store(self.own, Ordering::Release);
+    }
+
+    /// Tells dom0 of a place that took a search. If it does not look in time, the entry is lost.
+    pub fn tell_found(&mut self, sync: u64, hits: u64) {
+        let at = found_offset(self.found);
+        for (offset, word) in [(at, sync), (at + 8, hits)] {
+            self.pages.index_at(offset).store(word, Ordering::Relaxed);
+        }
+        self.found = self.found.wrapping_add(1);
+        // Release pairs with dom0's acquire: the entry comes before its number.
+        self.pages
+            .index_at(FOUND_OFFSET)
+            .store(self.found, Ordering::Release);
     }
 
     /// Bytes in the ring as far as known; for the status.

@@ -115,6 +115,11 @@ impl Stage {
         self.stale.fetch_or(what.bits(), Ordering::AcqRel);
     }
 
+    /// Whether any of these is marked.
+    pub fn is_marked(&self, what: Stale) -> bool {
+        Stale::from_bits_retain(self.stale.load(Ordering::Acquire)).intersects(what)
+    }
+
     /// Takes the marks. What a port announces is marked before the port is staged: so take the
     /// ports first.
     #[inline]

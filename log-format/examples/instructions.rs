@@ -17,14 +17,13 @@ mod common;
 use std::hint::black_box;
 
 use log_format::{
-    Decoder, Encoder, End, EndReason, Event, Item, MAX_RECORD_BYTES, Record, RingIn, Runstate,
-    Start, Tsc, Value, ValueKind, Wallclock,
+    Decoder, Encoder, End, EndReason, Event, Interrupt, Item, MAX_PAGE_BYTES, MAX_RECORD_BYTES,
+    Page, Record, RingIn, Runstate, Start, Tsc, Value, ValueKind, Wallclock,
 };
 
 /// The kinds that can be asked for; `sleep` is a TSC value of a longer form, `port` an event on another
 /// port than expected.
-const KINDS: &str =
-    "tsc sleep event port time wallclock runstate console xenstore start end value idle";
+const KINDS: &str = "tsc sleep event port time wallclock runstate console xenstore interrupt page start end value idle";
 
 /// Ten thousand records of a kind. Start and end stand alone in their logs: see [`main`].
 fn items(kind: &str) -> Vec<Item<'static>> {
@@ -69,6 +68,12 @@ fn items(kind: &str) -> Vec<Item<'static>> {
             cons: 16 * sync as u32,
             bytes: &[7; 20],
             ext: [1, 0, 0],
+        }),
+        "interrupt" => Record::Interrupt(Interrupt { vector: 0xec }),
+        "page" => Record::Page(Page {
+            frame: 0x7_0000 + sync / 4,
+            offset: 1024 * (sync % 4) as u16,
+            bytes: &[7; MAX_PAGE_BYTES],
         }),
         "start" => Record::Start(Start {
             registers: random.next(),

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::Encoder;
 use crate::item::Item;
-use crate::kinds::{Form, Record, tsc};
+use crate::kinds::{FIRST_VECTOR, Form, Record, tsc};
 use crate::predict::{Follower, Phase, Predictor};
 use crate::tag;
 use crate::varint::In;
@@ -22,6 +22,8 @@ pub enum DecodeError {
     Overlong,
     /// A number lies outside its field's range.
     Range,
+    /// No interrupt has this vector: it is one of the processor's exceptions.
+    Vector(u8),
     /// The record cannot stand here: a commit after a value of the same sync number, or a start
     /// record behind the start.
     Order,
@@ -37,6 +39,10 @@ impl fmt::Display for DecodeError {
             Self::Form(form) => write!(f, "no record has the form {form}"),
             Self::Overlong => f.write_str("a number is longer than its value needs"),
             Self::Range => f.write_str("a number is out of its field's range"),
+            Self::Vector(vector) => write!(
+                f,
+                "no interrupt has the vector {vector}: they begin with {FIRST_VECTOR}"
+            ),
             Self::Order => f.write_str("a record stands where its kind must not"),
             Self::AfterEnd => f.write_str("bytes follow the end record"),
         }

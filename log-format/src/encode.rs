@@ -76,6 +76,7 @@ impl Encoder {
     }
 }
 
+#[inline(always)]
 fn is_valid(predictor: &Predictor, step: u64, item: &Item) -> bool {
     let witness_fits = if item.record.is_commit() {
         predictor.needs_witness(step) || item.witness == predictor.witness

@@ -25,5 +25,21 @@ pub const MODE_OFFSET: usize = 12;
 pub const PROD_OFFSET: usize = 64;
 /// Offset of the u64 consumer index, on a cache line of its own.
 pub const CONS_OFFSET: usize = 128;
+/// Offset of the u64 number of entries ever written below, on a cache line of its own.
+pub const FOUND_OFFSET: usize = 192;
+/// Replaying: places that took a search, each a u64 sync number and a u64 number of hits. The entry
+/// *n* stands at *n* modulo [`FOUND_ENTRIES`].
+pub const FOUND_ENTRIES_OFFSET: usize = 256;
+/// How many of them there is room for.
+pub const FOUND_ENTRIES: u64 = 128;
+/// Hits from which on Xen tells them: what takes fewer is searched for as fast.
+pub const FOUND_HITS: u64 = 64;
 /// Bytes of the header's fields with their padding.
-pub const HEADER_BYTES: usize = 192;
+pub const HEADER_BYTES: usize = 2304;
+
+/// Where the sync number of the entry `number` stands; its hits are the next word.
+pub const fn found_offset(number: u64) -> usize {
+    #[allow(clippy::cast_possible_truncation, reason = "below 128")]
+    let slot = (number % FOUND_ENTRIES) as usize;
+    FOUND_ENTRIES_OFFSET + 16 * slot
+}

@@ -41,8 +41,12 @@ impl<'a> Out<'a> {
     }
 
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.byte(byte);
+        let end = self.used.saturating_add(bytes.len());
+        if let Some(place) = self.buffer.get_mut(self.used..end) {
+            for (to, from) in place.iter_mut().zip(bytes) {
+                *to = *from;
+            }
+            self.used = end;
         }
     }
 

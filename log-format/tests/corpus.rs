@@ -12,7 +12,7 @@ mod file_reader;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{encode_all, idle_seconds, one_of_each};
+use common::{encode_all, idle_seconds, one_of_each, pages};
 use log_format::file::{Closing, Header, Image, ImageFile, LogWriter};
 use log_format::{Encoder, Item};
 
@@ -95,6 +95,7 @@ fn file_reader() {
         ("every-kind.xlr", complete, each.len()),
         ("unfinished.xlr", unfinished, idle.len()),
         ("torn.xlr", torn, 3),
+        ("pages.xlr", log_file(&pages(), None), pages().len()),
     ] {
         let bytes = seed("file_reader", name, &bytes);
         assert_eq!(

@@ -9,7 +9,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{encode_all, idle_seconds, one_of_each};
+use common::{encode_all, idle_seconds, one_of_each, pages};
 use log_format::file::{
     Closing, Domain, FORMAT_VERSION, Header, Image, ImageFile, LogReader, LogWriter, Setting,
 };
@@ -170,6 +170,14 @@ fn write_missing(dir: &Path) {
             .unwrap()
             .set_len(length - 10)
             .unwrap();
+    }
+    let path = dir.join("pages.xlr");
+    if !path.exists() {
+        let mut writer = LogWriter::create(&path, &header, &[]).unwrap();
+        let mut encoder = Encoder::new();
+        for items in pages().chunks(3) {
+            writer.append(&encode_all(&mut encoder, items)).unwrap();
+        }
     }
     for log in logs(dir) {
         let expectation = log.with_extension("json");

@@ -4,9 +4,9 @@ mod common;
 
 use common::encode_all;
 use log_format::{
-    DecodeError, Decoder, Encoder, End, EndReason, Event, Item, MAX_PLACE_PAGES, MAX_RECORD_BYTES,
-    MAX_RING_BYTES, MAX_VALUE_BYTES, Place, Record, RingIn, Runstate, Start, TimeInfo, Tsc, Value,
-    ValueKind, Wallclock,
+    DecodeError, Decoder, Encoder, End, EndReason, Event, FIRST_VECTOR, Interrupt, Item, Loan,
+    MAX_FRAME, MAX_PAGE_BYTES, MAX_PLACE_PAGES, MAX_RECORD_BYTES, MAX_RING_BYTES, MAX_VALUE_BYTES,
+    Page, Place, Record, RingIn, Runstate, Start, TimeInfo, Tsc, Value, ValueKind, Wallclock,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -55,6 +55,39 @@ fn time() -> impl Strategy<Value = TimeInfo> {
     )
 }
 
+/// Any frame, or one of a few that come again and again.
+fn frame() -> impl Strategy<Value = u64> {
+    prop_oneof![3 => 0..6u64, 1 => number().prop_map(|frame| frame & MAX_FRAME)]
+}
+
+/// Pieces that follow each other, and pieces from anywhere.
+fn page() -> impl Strategy<Value = Record<'static>> {
+    let piece = prop_oneof![
+        (0..8usize).prop_map(|piece| (piece * 512, 512)),
+        (0..4096usize, 1..=MAX_PAGE_BYTES).prop_map(|(at, most)| (at, most.min(4096 - at))),
+    ];
+    (frame(), piece).prop_map(|(frame, (offset, length))| {
+        Record::Page(Page {
+            frame,
+            offset: offset.try_into().unwrap(),
+            bytes: &BYTES[..length],
+        })
+    })
+}
+
+fn loan() -> impl Strategy<Value = Record<'static>> {
+    (any::<bool>(), number_u32(), frame(), any::<u16>()).prop_map(
+        |(begins, reference, frame, port)| {
+            Record::Loan(Loan {
+                begins,
+                reference,
+                frame,
+                port,
+            })
+        },
+    )
+}
+
 fn commit() -> impl Strategy<Value = Record<'static>> {
     prop_oneof![
         (0..5u16).prop_map(|port| Record::Event(Event { port })),
@@ -76,6 +109,10 @@ fn commit() -> impl Strategy<Value = Record<'static>> {
             ),
         ring(false).prop_map(Record::ConsoleIn),
         ring(true).prop_map(Record::XenstoreIn),
+        (FIRST_VECTOR..).prop_map(|vector| Record::Interrupt(Interrupt { vector })),
+        page(),
+        page(),
+        loan(),
     ]
 }
 

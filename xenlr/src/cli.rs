@@ -280,6 +280,9 @@ pub struct Replaying {
     /// Give up the search for the place of a forced commit after so many hits of its address.
     #[arg(long, value_name = "COUNT", default_value_t = 1_000_000_000)]
     pub hits: u64,
+    /// Compare at every hit: LOG.places, where replays keep how many there are, is not looked at.
+    #[arg(long)]
+    pub no_places: bool,
     /// Show the guest's console.
     #[arg(long)]
     pub console: bool,

@@ -1,4 +1,4 @@
-//! One reader for each domain: an exclusive lock that ends with its process.
+//! Exclusive locks that end with their process: one reader for each domain, one replay for each name.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -51,14 +51,15 @@ fn is_named(file: &File, path: &Path) -> bool {
     }
 }
 
-/// Locks a domain's ring, named by its UUID and number, for this process.
-pub fn acquire(dir: &Path, uuid: Uuid, domid: u16, name: &str) -> Result<Lock, Error> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|e| Error::io(format!("make {}", dir.display()), e))?;
-    let path = path_of(dir, uuid, domid);
+/// Locks a file for this process; `None`: another one has it.
+fn try_lock(path: PathBuf) -> Result<Option<Lock>, Error> {
+    if let Some(dir) = path.parent() {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(|e| Error::io(format!("make {}", dir.display()), e))?;
+    }
     loop {
         let file = OpenOptions::new()
             .create(true)
@@ -68,16 +69,10 @@ pub fn acquire(dir: &Path, uuid: Uuid, domid: u16, name: &str) -> Result<Lock, E
             .open(&path)
             .map_err(|e| Error::io(format!("open {}", path.display()), e))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) if is_named(&file, &path) => return Ok(Lock { path, file }),
+            Ok(()) if is_named(&file, &path) => return Ok(Some(Lock { path, file })),
             // The one before has just removed it.
             Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => {
-                return Err(Error::Refused(format!(
-                    "the log of domain \"{name}\" is being read by another xenlr (it holds {}): \
-                     stop that one first (perhaps systemctl stop xenlr-daemon)",
-                    path.display()
-                )));
-            }
+            Err(Errno::WOULDBLOCK) => return Ok(None),
             Err(e) => {
                 return Err(Error::io(
                     format!("lock {}", path.display()),
@@ -86,6 +81,24 @@ pub fn acquire(dir: &Path, uuid: Uuid, domid: u16, name: &str) -> Result<Lock, E
             }
         }
     }
+}
+
+/// Locks a domain's ring, named by its UUID and number, for this process.
+pub fn acquire(dir: &Path, uuid: Uuid, domid: u16, name: &str) -> Result<Lock, Error> {
+    let path = path_of(dir, uuid, domid);
+    try_lock(path.clone())?.ok_or_else(|| {
+        Error::Refused(format!(
+            "the log of domain \"{name}\" is being read by another xenlr (it holds {}): \
+             stop that one first (perhaps systemctl stop xenlr-daemon)",
+            path.display()
+        ))
+    })
+}
+
+/// Claims what a domain that is to be built will have, its name or its UUID, until the lock is
+/// dropped; `None`: another process has claimed it.
+pub fn claim(dir: &Path, what: &str) -> Result<Option<Lock>, Error> {
+    try_lock(dir.join(format!("{}.claim.lock", what.replace('/', "_"))))
 }
 
 /// Whether a process holds the lock of a domain. `None`: the kernel does not tell. The lock is not
@@ -160,6 +173,17 @@ mod tests {
         acquire(dir.path(), Uuid::default(), 4, "g").unwrap();
         drop(first);
         acquire(dir.path(), Uuid::default(), 3, "g").unwrap();
+    }
+
+    #[test]
+    fn what_one_replay_claims_no_other_gets() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = claim(dir.path(), "a/b").unwrap();
+        assert!(first.is_some());
+        assert!(claim(dir.path(), "a/b").unwrap().is_none());
+        assert!(claim(dir.path(), "c").unwrap().is_some());
+        drop(first);
+        assert!(claim(dir.path(), "a/b").unwrap().is_some());
     }
 
     #[test]

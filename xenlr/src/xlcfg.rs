@@ -20,7 +20,7 @@ pub struct Config {
 }
 
 /// The keys that a log's header may hold: what reaches the guest, and nothing of the host.
-pub const KEYS: [&str; 13] = [
+pub const KEYS: [&str; 14] = [
     "type",
     "memory",
     "maxmem",
@@ -34,6 +34,7 @@ pub const KEYS: [&str; 13] = [
     "max_grant_version",
     "e820_host",
     "vpmu",
+    "acpi",
 ];
 
 /// What libxl's JSON says of a domain.
@@ -221,7 +222,11 @@ pub fn from_json(text: &str) -> Result<FromJson, String> {
     if let Some(mode) = build.get("tsc_mode").and_then(Json::as_str) {
         from.config.set("tsc_mode", Setting::Text(mode.to_owned()));
     }
-    for (pointer, key) in [("/type.pv/e820_host", "e820_host"), ("/vpmu", "vpmu")] {
+    for (pointer, key) in [
+        ("/type.pv/e820_host", "e820_host"),
+        ("/vpmu", "vpmu"),
+        ("/acpi", "acpi"),
+    ] {
         match build.pointer(pointer).and_then(Json::as_str) {
             Some("True") => from.config.set(key, Setting::Number(1)),
             Some("False") => from.config.set(key, Setting::Number(0)),

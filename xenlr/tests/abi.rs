@@ -100,6 +100,13 @@ fn table() -> Table {
             arena_first_mfn,
             arena_frames,
             arena_used,
+            loans,
+            rings,
+            loan_pages,
+            max_loan_pages,
+            all_loan_pages,
+            loan_waits,
+            loan_max_delay_ns,
             end_sync,
             end_rip,
             end_registers,
@@ -179,7 +186,9 @@ fn table() -> Table {
             size_bytes,
             mode,
             prod,
-            cons
+            cons,
+            found,
+            place
         }
     );
     t.size("struct xenlr_ring", ring::HEADER_BYTES);
@@ -199,6 +208,9 @@ struct RingHead {
     pad1: [u8; 56],
     cons: u64,
     pad2: [u8; 56],
+    found: u64,
+    pad3: [u8; 56],
+    place: [[u64; 2]; ring::FOUND_ENTRIES as usize],
 }
 
 fn numbers(t: &mut Table) {
@@ -265,6 +277,9 @@ fn numbers(t: &mut Table) {
     t.number("XENLR_BUF_FRAMES_MAX", ring::MAX_DATA_PAGES);
     t.offset("struct xenlr_ring", "prod", ring::PROD_OFFSET);
     t.offset("struct xenlr_ring", "cons", ring::CONS_OFFSET);
+    t.offset("struct xenlr_ring", "found", ring::FOUND_OFFSET);
+    t.offset("struct xenlr_ring", "place", ring::FOUND_ENTRIES_OFFSET);
+    t.number("XENLR_RING_PLACES", ring::FOUND_ENTRIES);
 }
 
 /// Names of the interface that xenlr does not use: they are for libxl, which creates domains.

@@ -26,6 +26,7 @@ fn end(pages: &Pages) -> Ring {
         size: pages.size(),
         own: 0,
         other: 0,
+        found: 0,
     }
 }
 

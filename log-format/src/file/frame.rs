@@ -35,6 +35,8 @@ pub(super) enum Marker {
     Raw = b'R',
     /// Wire bytes, zstd.
     Packed = b'Z',
+    /// Wire bytes without what [`super::far`] copies, zstd.
+    Far = b'L',
     /// Wire bytes, coded by [`super::adaptive`].
     Adaptive = b'M',
     /// The trailer.
@@ -48,6 +50,7 @@ impl Marker {
             b'D' => Self::Ramdisk,
             b'R' => Self::Raw,
             b'Z' => Self::Packed,
+            b'L' => Self::Far,
             b'M' => Self::Adaptive,
             b'T' => Self::Trailer,
             _ => return None,

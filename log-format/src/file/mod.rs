@@ -23,8 +23,10 @@
 
 mod adaptive;
 mod error;
+mod far;
 mod frame;
 mod header;
+mod history;
 mod images;
 mod owned;
 mod pack;
@@ -45,13 +47,16 @@ use crate::numbered::numbered;
 pub const MAGIC: [u8; 8] = *b"XENLRLOG";
 
 /// The version of wire codec and file format that this crate writes.
-pub const FORMAT_VERSION: u16 = 4;
+pub const FORMAT_VERSION: u16 = 6;
 
 /// The oldest version that it still reads.
 pub const OLDEST_VERSION: u16 = 1;
 
 /// The first version with adaptively coded chunks.
 const FIRST_ADAPTIVE_VERSION: u16 = 2;
+
+/// The first version with chunks that copy from far before.
+const FIRST_FAR_VERSION: u16 = 6;
 
 /// The most wire bytes in one chunk; [`LogWriter::append`] makes several where needed.
 pub const MAX_CHUNK_BYTES: usize = 1 << 20;

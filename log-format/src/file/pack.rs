@@ -6,9 +6,6 @@
 
 use zstd::zstd_safe::{self, CCtx, CParameter, DCtx};
 
-/// How many wire bytes before a chunk help to compress it.
-pub(super) const HISTORY_BYTES: usize = 64 << 10;
-
 /// The most bytes that one frame unpacks to.
 pub(super) const MAX_UNPACKED_BYTES: usize = 8 << 20;
 
@@ -20,25 +17,6 @@ pub(super) const CHUNK_LEVEL: i32 = 9;
 /// For images, which a domain waits for before it begins: a fifth of the work of level 9, and a
 /// few per cent more bytes.
 pub(super) const IMAGE_LEVEL: i32 = 3;
-
-/// The last wire bytes of a log.
-#[derive(Clone, Debug, Default)]
-pub(super) struct History(Vec<u8>);
-
-impl History {
-    pub(super) fn push(&mut self, wire: &[u8]) {
-        let keep = wire
-            .get(wire.len().saturating_sub(HISTORY_BYTES)..)
-            .unwrap_or_default();
-        let excess = (self.0.len() + keep.len()).saturating_sub(HISTORY_BYTES);
-        self.0.drain(..excess.min(self.0.len()));
-        self.0.extend_from_slice(keep);
-    }
-
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
 
 /// `raw` compressed; nothing if zstd fails, which only a lack of memory makes it do.
 pub(super) fn pack(level: i32, prefix: &[u8], raw: &[u8]) -> Option<Vec<u8>> {

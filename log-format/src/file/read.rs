@@ -5,12 +5,15 @@ use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use super::adaptive::{MAX_ADAPTIVE_BYTES, Statistics};
+use super::far;
 use super::frame::{self, Marker, Place};
 use super::header::{self, BadHeader};
-use super::pack::{self, History};
+use super::history::History;
+use super::pack;
 use super::scan::{Found, Frames, frame_bytes};
 use super::{
-    FIRST_ADAPTIVE_VERSION, FORMAT_VERSION, Header, LogError, MAX_CHUNK_BYTES, OwnedItem, Trailer,
+    FIRST_ADAPTIVE_VERSION, FIRST_FAR_VERSION, FORMAT_VERSION, Header, LogError, MAX_CHUNK_BYTES,
+    OwnedItem, Trailer,
 };
 use crate::{Decoder, Item};
 
@@ -142,7 +145,7 @@ impl<R: Read + Seek> LogReader<R> {
             sync_points: 0,
             item_decoder: Decoder::new(),
             decoder: Decoder::new(),
-            history: History::default(),
+            history: History::new(read.version),
             statistics: Statistics::default(),
             loaded: Loaded::default(),
             trailer: None,
@@ -279,12 +282,13 @@ impl<R: Read + Seek> LogReader<R> {
         };
         let result = match marker {
             Marker::Raw => self.take_other_chunk(payload.len(), payload),
-            Marker::Packed => pack::unpack(self.history.bytes(), &payload)
+            Marker::Packed => pack::unpack(&self.history.near(), &payload)
                 .and_then(|wire| self.take_other_chunk(payload.len(), wire)),
-            Marker::Adaptive if self.version < FIRST_ADAPTIVE_VERSION => Err(format!(
-                "a chunk of a kind that version {} does not have",
-                self.version
-            )),
+            Marker::Far if self.version < FIRST_FAR_VERSION => Err(self.unknown_chunk()),
+            Marker::Far => pack::unpack(&self.history.near(), &payload)
+                .and_then(|bytes| far::restore(&self.history, &bytes))
+                .and_then(|wire| self.take_chunk(payload.len(), wire)),
+            Marker::Adaptive if self.version < FIRST_ADAPTIVE_VERSION => Err(self.unknown_chunk()),
             Marker::Adaptive => self
                 .statistics
                 .unpack(self.decoder, &payload)
@@ -299,7 +303,8 @@ impl<R: Read + Seek> LogReader<R> {
         Ok(true)
     }
 
-    /// A chunk that was not coded adaptively; the statistics learn from it nevertheless.
+    /// A chunk that was not coded adaptively, though it might have been; the statistics learn from it
+    /// nevertheless.
     fn take_other_chunk(&mut self, payload_bytes: usize, wire: Vec<u8>) -> Result<(), String> {
         let before = self.decoder;
         self.take_chunk(payload_bytes, wire)?;
@@ -373,6 +378,13 @@ impl<R: Read + Seek> LogReader<R> {
             }),
             Found::Damaged(why) => Some(self.damage(why.clone())),
         }
+    }
+
+    fn unknown_chunk(&self) -> String {
+        format!(
+            "a chunk of a kind that version {} does not have",
+            self.version
+        )
     }
 
     fn damage(&self, why: String) -> Integrity {

@@ -6,15 +6,17 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::adaptive::{MAX_ADAPTIVE_BYTES, Statistics};
+use super::far::{self, Finder};
 use super::frame::{self, Marker, Place};
 use super::header::{self, MAX_HEADER_BYTES};
+use super::history::History;
 use super::images::image_marker;
-use super::pack::{self, History, MAX_UNPACKED_BYTES};
+use super::pack::{self, MAX_UNPACKED_BYTES};
 use super::{
-    Closing, FIRST_ADAPTIVE_VERSION, FORMAT_VERSION, Header, Image, Integrity, LogError, LogReader,
-    MAX_CHUNK_BYTES, Trailer,
+    Closing, FIRST_ADAPTIVE_VERSION, FIRST_FAR_VERSION, FORMAT_VERSION, Header, Image, Integrity,
+    LogError, LogReader, MAX_CHUNK_BYTES, Trailer,
 };
-use crate::Decoder;
+use crate::{Decoder, Record};
 
 /// Only root reads what entered a guest.
 const FILE_MODE: u32 = 0o600;
@@ -51,6 +53,7 @@ pub struct LogWriter {
     sync_points: u64,
     decoder: Decoder,
     history: History,
+    finder: Finder,
     statistics: Statistics,
     /// A chunk that could not be written.
     unwritten: Option<Chunk>,
@@ -93,7 +96,8 @@ impl LogWriter {
             records: 0,
             sync_points: 0,
             decoder: Decoder::new(),
-            history: History::default(),
+            history: History::new(FORMAT_VERSION),
+            finder: Finder::default(),
             statistics: Statistics::default(),
             unwritten: None,
             version: FORMAT_VERSION,
@@ -144,6 +148,7 @@ impl LogWriter {
             sync_points: reader.sync_points(),
             decoder: *reader.decoder(),
             history: reader.history,
+            finder: Finder::default(),
             version: reader.version,
             statistics: reader.statistics,
             unwritten: None,
@@ -270,6 +275,7 @@ impl LogWriter {
     fn split(&self, wire: &[u8]) -> Result<Vec<Part>, LogError> {
         let empty = Part {
             bytes: 0,
+            page_bytes: 0,
             records: 0,
             sync_points: self.sync_points,
             decoder: self.decoder,
@@ -288,11 +294,15 @@ impl LogWriter {
                 })?;
             used += length;
             part.bytes += length;
+            if let Record::Page(page) = item.record {
+                part.page_bytes += page.bytes.len();
+            }
             part.records += 1;
             part.sync_points = item.reached();
             if part.bytes + crate::MAX_RECORD_BYTES > MAX_CHUNK_BYTES {
                 parts.push(part);
                 part.bytes = 0;
+                part.page_bytes = 0;
                 part.records = 0;
             }
         }
@@ -304,6 +314,21 @@ impl LogWriter {
 
     /// The chunk in the form that is smallest, as far as it is worth the effort to find out.
     fn encode(&mut self, part: Part, wire: &[u8]) -> Chunk {
+        let may_be_far = self.version >= FIRST_FAR_VERSION;
+        let is_small = wire.len() <= MAX_ADAPTIVE_BYTES;
+        // Pages are nothing to learn from, and it would take long.
+        if may_be_far
+            && is_small
+            && part.page_bytes > wire.len() / 2
+            && let Some(payload) = self.encode_pages(wire)
+        {
+            return Chunk {
+                part,
+                marker: Marker::Far,
+                payload,
+                wire: wire.to_vec(),
+            };
+        }
         let mut marker = Marker::Raw;
         let mut payload = wire.to_vec();
         let mut consider = |other: Marker, bytes: Option<Vec<u8>>| {
@@ -313,13 +338,27 @@ impl LogWriter {
             }
             payload.len()
         };
-        if wire.len() <= MAX_ADAPTIVE_BYTES && self.version >= FIRST_ADAPTIVE_VERSION {
+        if is_small && self.version >= FIRST_ADAPTIVE_VERSION {
             consider(Marker::Adaptive, self.statistics.pack(self.decoder, wire));
         }
         // What the statistics make little of may repeat something that is longer ago.
         if consider(Marker::Raw, None) > wire.len() / 2 {
-            let packed = pack::pack(pack::CHUNK_LEVEL, self.history.bytes(), wire);
-            consider(Marker::Packed, packed);
+            let near = self.history.near();
+            let offset = self.place.wire_offset;
+            let reduced = if may_be_far && !is_small {
+                self.finder.reduce(&self.history, offset, wire)
+            } else {
+                None
+            };
+            if let Some(reduced) = &reduced {
+                let packed = pack::pack(pack::CHUNK_LEVEL, &near, &reduced.bytes);
+                consider(Marker::Far, packed);
+            }
+            // What copies little may be better off without.
+            if reduced.is_none_or(|reduced| reduced.copied < wire.len() / 2) {
+                let packed = pack::pack(pack::CHUNK_LEVEL, &near, wire);
+                consider(Marker::Packed, packed);
+            }
         }
         Chunk {
             part,
@@ -327,6 +366,17 @@ impl LogWriter {
             payload,
             wire: wire.to_vec(),
         }
+    }
+
+    /// A small chunk of pages, from which the statistics do not learn.
+    fn encode_pages(&mut self, wire: &[u8]) -> Option<Vec<u8>> {
+        let offset = self.place.wire_offset;
+        let reduced = self.finder.reduce(&self.history, offset, wire);
+        let bytes = match reduced {
+            Some(reduced) => reduced.bytes,
+            None => far::whole(wire),
+        };
+        pack::pack(pack::CHUNK_LEVEL, &self.history.near(), &bytes)
     }
 
     fn write_frame(&mut self, marker: Marker, payload: &[u8]) -> Result<(), LogError> {
@@ -392,6 +442,8 @@ struct Chunk {
 #[derive(Clone, Copy, Debug)]
 struct Part {
     bytes: usize,
+    /// How many of them backends wrote to pages.
+    page_bytes: usize,
     records: u64,
     /// What the guest had reached with the last of them.
     sync_points: u64,

@@ -5,6 +5,9 @@
 
 mod end;
 mod event;
+mod interrupt;
+mod loan;
+mod page;
 mod place;
 mod ring;
 mod runstate;
@@ -26,6 +29,9 @@ use crate::{DecodeError, Decoder};
 
 pub use end::{End, EndReason};
 pub use event::Event;
+pub use interrupt::{FIRST_VECTOR, Interrupt};
+pub use loan::Loan;
+pub use page::{MAX_FRAME, MAX_PAGE_BYTES, Page};
 pub use place::{MAX_PLACE_PAGES, Place};
 pub use ring::{MAX_RING_BYTES, RingIn};
 pub use runstate::Runstate;
@@ -281,6 +287,12 @@ kinds! { 'a;
     value Value(Value<'a>) = 10 "value" as value: Value<'static> { Value = 14 }
     /// Value: where the guest was, between this sync point and the next, when that was forced.
     value Place(Place) = 11 "place" as place: Place { Place = 16 }
+    /// Commit: the guest's local APIC has an interrupt to deliver.
+    commit Interrupt(Interrupt) = 12 "interrupt" as interrupt: Interrupt { Interrupt = 17 }
+    /// Commit: a backend wrote to a page that the guest granted.
+    commit Page(Page<'a>) = 13 "page" as page: Page<'static> { Page = 18 }
+    /// Commit: a shared ring that the guest granted begins or ends to be relayed.
+    commit Loan(Loan) = 14 "loan" as loan: Loan { Loan = 19 }
 }
 
 #[cfg(test)]

@@ -41,6 +41,10 @@ numbered! {
         Time = 7 "time",
         /// Result of any other hypercall.
         Hypercall = 8 "hypercall",
+        /// A model-specific register, 8 bytes.
+        Msr = 9 "msr",
+        /// A register of the local APIC, 4 bytes.
+        Lapic = 10 "lapic",
     }
 }
 

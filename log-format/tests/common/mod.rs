@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "each test uses some of it")]
 
 use log_format::{
-    Encoder, End, EndReason, Event, Item, MAX_RECORD_BYTES, Place, Record, RingIn, Runstate, Start,
-    TimeInfo, Tsc, Value, ValueKind, Wallclock,
+    Encoder, End, EndReason, Event, Interrupt, Item, Loan, MAX_RECORD_BYTES, Page, Place, Record,
+    RingIn, Runstate, Start, TimeInfo, Tsc, Value, ValueKind, Wallclock,
 };
 
 /// A small generator of numbers (SplitMix64), so that the same seed gives the same log.
@@ -154,6 +154,23 @@ pub fn idle_seconds(seconds: u64, reads: u64, noise: u64, seed: u64) -> Vec<Item
     items
 }
 
+/// What backends write: chunks of three are mostly bytes of pages.
+pub fn pages() -> Vec<Item<'static>> {
+    let page = |number: u64| {
+        let bytes = [&[0x11; 300], &[0x22; 300], &b"not so uniform"[..]];
+        Item {
+            sync: 5 + number,
+            witness: number as u8,
+            record: Record::Page(Page {
+                frame: 0x1000 + number / 2,
+                offset: 300 * (number % 2) as u16,
+                bytes: bytes[number as usize % 3],
+            }),
+        }
+    };
+    (0..9).map(page).collect()
+}
+
 /// One item of each kind and form, in an order that a log allows, with an end.
 pub fn one_of_each() -> Vec<Item<'static>> {
     let clock = Clock {
@@ -242,11 +259,26 @@ pub fn one_of_each() -> Vec<Item<'static>> {
         ),
         commit(11, Record::Event(Event { port: 2 })),
         commit(11, Record::ConsoleIn(ring)),
+        commit(11, Record::Interrupt(Interrupt { vector: 0xec })),
         value(
             11,
             Record::Value(Value {
                 kind: ValueKind::Hypercall,
                 bytes: &[7; 40],
+            }),
+        ),
+        value(
+            11,
+            Record::Value(Value {
+                kind: ValueKind::Msr,
+                bytes: &[2, 0, 0, 0x80, 1, 0, 0, 0],
+            }),
+        ),
+        value(
+            11,
+            Record::Value(Value {
+                kind: ValueKind::Lapic,
+                bytes: &[0xa0, 0x86, 1, 0],
             }),
         ),
         commit(
@@ -267,6 +299,47 @@ pub fn one_of_each() -> Vec<Item<'static>> {
                 ext: [1, 0, 0],
             }),
         ),
+        commit(
+            12,
+            Record::Loan(Loan {
+                begins: true,
+                reference: 8,
+                frame: 0x12_3456,
+                port: 7,
+            }),
+        ),
+        commit(
+            12,
+            Record::Page(Page {
+                frame: 0x12_3456,
+                offset: 64,
+                bytes: b"a response",
+            }),
+        ),
+        commit(
+            12,
+            Record::Page(Page {
+                frame: 0x7_0000,
+                offset: 0,
+                bytes: &[0xaa; 48],
+            }),
+        ),
+        commit(
+            12,
+            Record::Page(Page {
+                frame: 0x7_0000,
+                offset: 48,
+                bytes: &[0x55; 48],
+            }),
+        ),
+        commit(
+            12,
+            Record::Page(Page {
+                frame: 0x12_3456,
+                offset: 74,
+                bytes: b"the next one",
+            }),
+        ),
         value(
             12,
             Record::Place(Place {
@@ -281,6 +354,15 @@ pub fn one_of_each() -> Vec<Item<'static>> {
             }),
         ),
         commit(400, Record::Event(Event { port: 1023 })),
+        commit(
+            400,
+            Record::Loan(Loan {
+                begins: false,
+                reference: u32::MAX,
+                frame: (1 << 52) - 1,
+                port: 0,
+            }),
+        ),
         commit(
             400,
             Record::Runstate(Runstate {

@@ -173,10 +173,13 @@ fn text(plan: &Plan, dir: &Path) -> Result<String, Error> {
         config.set(event, Setting::Text("preserve".to_owned()));
     }
     let header = &plan.header;
-    let mut xenlr = format!(
-        "replay,arena_mfn={:#x},arena_frames={},buffer_kb={}",
-        header.arena_first_mfn, header.arena_frames, plan.buffer_kb
-    );
+    let mut xenlr = format!("replay,buffer_kb={}", plan.buffer_kb);
+    if header.arena_frames != 0 {
+        xenlr.push_str(&format!(
+            ",arena_mfn={:#x},arena_frames={}",
+            header.arena_first_mfn, header.arena_frames
+        ));
+    }
     if header.time_bound_us != 0 {
         xenlr.push_str(&format!(",time={}us", header.time_bound_us));
     }

@@ -3,7 +3,9 @@
 use std::io::{Read, Seek};
 
 use log_format::file::LogReader;
+use log_format::{Decoder, Encoder, Item, MAX_RECORD_BYTES, Place, Record};
 
+use super::places::Hits;
 use crate::error::Error;
 use crate::ringio::{RingMemory, indices};
 
@@ -15,16 +17,84 @@ pub struct Feeder<R> {
     chunk: Vec<u8>,
     at: usize,
     is_at_end: bool,
+    told: Option<Told>,
+}
+
+/// The log with what is known of its places.
+struct Told {
+    hits: Hits,
+    decoder: Decoder,
+    encoder: Encoder,
+    /// Bytes of the log, and of what becomes of it, up to and with each place that is told of.
+    shifts: Vec<(u64, u64)>,
+    read: u64,
+    written: u64,
+}
+
+impl Told {
+    /// Appends the records of `wire`, each place with its hits.
+    fn rewrite(&mut self, wire: &[u8], chunk: &mut Vec<u8>) -> Result<(), Error> {
+        let mut rest = wire;
+        // The reader has decoded the chunk already: an error cannot come, and would end it.
+        while let Ok((length, item)) = self.decoder.decode(rest) {
+            let (item, is_told) = self.tell(item);
+            let mut out = [0; MAX_RECORD_BYTES];
+            let used = self.encoder.encode(&item, &mut out);
+            if used == 0 {
+                return Err(Error::Refused(format!(
+                    "the record at sync {} cannot be written",
+                    item.sync
+                )));
+            }
+            chunk.extend_from_slice(out.get(..used).unwrap_or_default());
+            self.read += length as u64;
+            self.written += used as u64;
+            if is_told {
+                self.shifts.push((self.read, self.written));
+            }
+            rest = rest.get(length..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    fn tell<'a>(&self, item: Item<'a>) -> (Item<'a>, bool) {
+        match (item.record, self.hits.get(&item.sync)) {
+            (Record::Place(place), Some(&hits)) => {
+                let record = Record::Place(Place { hits, ..place });
+                (Item { record, ..item }, true)
+            }
+            _ => (item, false),
+        }
+    }
 }
 
 impl<R: Read + Seek> Feeder<R> {
-    /// Feeds what `reader` has from its position on.
-    pub fn new(reader: LogReader<R>) -> Self {
+    /// Feeds what `reader` has, from its beginning on, with the hits that are known of its places.
+    pub fn new(reader: LogReader<R>, hits: Hits) -> Self {
+        let told = (!hits.is_empty()).then(|| Told {
+            hits,
+            decoder: Decoder::new(),
+            encoder: Encoder::new(),
+            shifts: Vec::new(),
+            read: 0,
+            written: 0,
+        });
         Self {
             reader,
             chunk: Vec::new(),
             at: 0,
             is_at_end: false,
+            told,
+        }
+    }
+
+    /// How many bytes of the log the first `bytes` that went into the ring are.
+    pub fn bytes_of_log(&self, bytes: u64) -> u64 {
+        let shifts = self.told.as_ref().map_or(&[][..], |told| &told.shifts);
+        let before = shifts.partition_point(|(_, written)| *written <= bytes);
+        match before.checked_sub(1).and_then(|last| shifts.get(last)) {
+            Some((read, written)) => read + (bytes - written),
+            None => bytes,
         }
     }
 
@@ -61,8 +131,11 @@ impl<R: Read + Seek> Feeder<R> {
             match self.reader.next_chunk()? {
                 Some(chunk) => {
                     self.chunk.clear();
-                    self.chunk.extend_from_slice(chunk.wire);
                     self.at = 0;
+                    match &mut self.told {
+                        Some(told) => told.rewrite(chunk.wire, &mut self.chunk)?,
+                        None => self.chunk.extend_from_slice(chunk.wire),
+                    }
                 }
                 None => self.is_at_end = true,
             }
@@ -75,8 +148,8 @@ impl<R: Read + Seek> Feeder<R> {
 mod tests {
     use super::*;
     use crate::ringio::fake::FakeRing;
+    use log_format::Tsc;
     use log_format::file::{Header, LogWriter};
-    use log_format::{Encoder, Item, MAX_RECORD_BYTES, Record, Tsc};
 
     #[test]
     fn a_log_larger_than_the_ring_arrives_whole() {
@@ -100,7 +173,7 @@ mod tests {
             all.extend_from_slice(&out[..length]);
         }
         writer.sync().unwrap();
-        let mut feeder = Feeder::new(LogReader::open(&path).unwrap());
+        let mut feeder = Feeder::new(LogReader::open(&path).unwrap(), Hits::new());
         let ring = FakeRing::new(64);
         let mut got = Vec::new();
         let mut step = 0;
@@ -117,5 +190,86 @@ mod tests {
         }
         assert!(!feeder.feed(&ring).unwrap());
         assert_eq!(got, all);
+    }
+
+    /// A log of three places with TSCs between them, and its bytes when it is fed with `hits`.
+    fn fed(
+        dir: &std::path::Path,
+        hits: &[(u64, u64)],
+    ) -> (Vec<u8>, Vec<u8>, Feeder<impl Read + Seek>) {
+        let path = dir.join("p.xlr");
+        let _ = std::fs::remove_file(&path);
+        let mut writer = LogWriter::create(&path, &Header::default(), &[]).unwrap();
+        let mut encoder = Encoder::new();
+        let mut all = Vec::new();
+        for sync in 1..7 {
+            let record = match sync {
+                2 | 4 | 6 => Record::Place(Place {
+                    rip: 1 << sync,
+                    registers: 5,
+                    fpu: 6,
+                    memory: 7,
+                    all_memory: 0,
+                    hits: 0,
+                    pages: [0; 4],
+                    page_count: 0,
+                }),
+                _ => Record::Tsc(Tsc { value: sync << 40 }),
+            };
+            let item = Item {
+                sync,
+                witness: 0,
+                record,
+            };
+            let mut out = [0; MAX_RECORD_BYTES];
+            let length = encoder.encode(&item, &mut out);
+            all.extend_from_slice(&out[..length]);
+        }
+        writer.append(&all).unwrap();
+        writer.sync().unwrap();
+        let mut feeder = Feeder::new(
+            LogReader::open(&path).unwrap(),
+            hits.iter().copied().collect(),
+        );
+        let ring = FakeRing::new(1024);
+        assert!(feeder.feed(&ring).unwrap() && feeder.is_done());
+        let mut got = vec![0; ring.prod() as usize];
+        ring.read(0, &mut got);
+        (all, got, feeder)
+    }
+
+    fn items(mut wire: &[u8]) -> Vec<(usize, Option<u64>)> {
+        let mut decoder = Decoder::new();
+        let mut items = Vec::new();
+        while let Ok((length, item)) = decoder.decode(wire) {
+            items.push(match item.record {
+                Record::Place(place) => (length, Some(place.hits)),
+                _ => (length, None),
+            });
+            wire = &wire[length..];
+        }
+        items
+    }
+
+    #[test]
+    fn places_are_told_what_is_known_of_them_and_nothing_else_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (all, got, _) = fed(dir.path(), &[]);
+        assert_eq!(all, got);
+        // A number that has no place, or not this one, is none of the log's.
+        let (all, got, feeder) = fed(dir.path(), &[(2, 70_000), (3, 9), (6, u64::MAX), (8, 1)]);
+        let (plain, told) = (items(&all), items(&got));
+        let hits: Vec<_> = told.iter().filter_map(|(_, hits)| *hits).collect();
+        assert_eq!(hits, [70_000, 0, u64::MAX]);
+        assert_eq!(plain.len(), told.len());
+        // Wherever it stands between two records, it is known how much of the log that is.
+        let (mut read, mut written) = (0, 0);
+        for ((before, _), (after, _)) in plain.iter().zip(&told) {
+            assert_eq!(feeder.bytes_of_log(written), read);
+            read += *before as u64;
+            written += *after as u64;
+        }
+        assert_eq!((read, written), (all.len() as u64, got.len() as u64));
+        assert_eq!(feeder.bytes_of_log(written), read);
     }
 }

@@ -1,8 +1,8 @@
 //! `--record`: a log of the replayed run, in the same format.
 //!
 //! Xen answers the replayed guest with the records of the log and checks each against what the
-//! guest does, so what the guest consumed is known by its length. The end record is not copied:
-//! it is made from the state that this run ended in.
+//! guest does, so what the guest consumed is known by its number of records. The end record is not
+//! copied: it is made from the state that this run ended in.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -85,14 +85,14 @@ fn write(mut writer: LogWriter, plan: &Plan, ending: &Ending) -> Result<(), Erro
     let mut decoder = Decoder::new();
     let mut encoder = Encoder::new();
     let mut batch = Vec::with_capacity(BATCH_BYTES + MAX_RECORD_BYTES);
-    let mut consumed = 0;
+    let mut left = ending.status.raw.records;
     'log: while let Some(chunk) = reader.next_chunk()? {
         let mut rest = chunk.wire;
         while let Ok((length, item)) = decoder.decode(rest) {
-            consumed += length as u64;
-            if consumed > ending.status.raw.bytes {
+            if left == 0 {
                 break 'log;
             }
+            left -= 1;
             let mut out = [0; MAX_RECORD_BYTES];
             let used = encoder.encode(&own(item, ending), &mut out);
             batch.extend_from_slice(out.get(..used).unwrap_or_default());

@@ -3,11 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use log_format::Record;
 use log_format::file::{Header, Image, Integrity, Setting};
 
+use super::places::InLog;
 use crate::cli::Replaying;
 use crate::domains::{self, NamedDomain};
 use crate::error::Error;
+use crate::lock::{self, LOCK_DIR, Lock};
 use crate::logfile::{self, Reader, Summary};
 use crate::output::Output;
 use crate::recorder::facts::{cpu_model, sha256};
@@ -22,6 +25,8 @@ pub struct Plan {
     pub header: Header,
     /// What it holds.
     pub summary: Summary,
+    /// Its places.
+    pub places: InLog,
     /// The kernel, with the digest that the header wants.
     pub kernel: Vec<u8>,
     /// The ramdisk, likewise.
@@ -35,6 +40,8 @@ pub struct Plan {
     pub uuid: String,
     /// Size of the ring.
     pub buffer_kb: u64,
+    /// While it is there no other replay takes this name, or this UUID.
+    _claims: [Option<Lock>; 2],
 }
 
 /// Reads the whole log once, and checks everything that can be checked before there is a domain.
@@ -56,19 +63,28 @@ pub fn make(xen: &Xen, file: &Path, args: &Replaying, output: Output) -> Result<
     let kernel = image(&mut reader, Image::Kernel, args.kernel.as_deref())?
         .ok_or_else(|| unusable("its header names no kernel".to_owned()))?;
     let ramdisk = image(&mut reader, Image::Ramdisk, args.ramdisk.as_deref())?;
-    let summary = check_records(&mut reader, output).map_err(unusable)?;
+    let (summary, places) = check_records(&mut reader, output).map_err(unusable)?;
+    let name = args
+        .name
+        .clone()
+        .unwrap_or_else(|| format!("{}-replay", header.domain.name));
+    let claims = [
+        Some(claim_name(&name)?),
+        lock::claim(LOCK_DIR.as_ref(), &header.domain.uuid)?,
+    ];
     let all = domains::list(xen, crate::xenstore::Xenstore::connect().ok().as_mut())?;
-    let name = choose_name(&header, args.name.as_deref(), &all)?;
-    let is_running = all
-        .iter()
-        .any(|d| d.info.uuid.to_string() == header.domain.uuid);
-    if is_running {
+    check_name(&name, &all)?;
+    let is_taken = claims[1].is_none()
+        || all
+            .iter()
+            .any(|d| d.info.uuid.to_string() == header.domain.uuid);
+    if is_taken {
         output.warn(
             "the recorded domain, or another with its UUID, is running: the replayed one gets a \
              new UUID, and diverges if the guest asks for it",
         );
     }
-    let uuid = if is_running {
+    let uuid = if is_taken {
         random_uuid()?
     } else {
         header.domain.uuid.clone()
@@ -78,11 +94,13 @@ pub fn make(xen: &Xen, file: &Path, args: &Replaying, output: Output) -> Result<
         uuid,
         header,
         summary,
+        places,
         kernel,
         ramdisk,
         config,
         name,
         buffer_kb: args.buffer_kb,
+        _claims: claims,
     })
 }
 
@@ -106,7 +124,7 @@ impl Host {
     /// slice of the arena is free shows only when the domain is built.
     pub fn check(&self, header: &Header) -> Result<(), String> {
         check_host(header, &self.xen, &self.cpu)?;
-        check_config(&Config::of(header)?)
+        check_config(header, &Config::of(header)?)
     }
 }
 
@@ -144,20 +162,20 @@ fn check_host(header: &Header, xen: &Version, cpu: &str) -> Result<(), String> {
              of the CPU would differ"
         ));
     }
-    if header.arena_frames == 0 {
-        return Err("its header names no arena".to_owned());
-    }
     Ok(())
 }
 
-fn check_config(config: &Config) -> Result<(), String> {
-    let is_pv = config.settings.get("type") == Some(&Setting::Text("pv".to_owned()));
-    if !is_pv || config.number("memory").is_none() {
+fn check_config(header: &Header, config: &Config) -> Result<(), String> {
+    let is_of = |kind: &str| config.settings.get("type") == Some(&Setting::Text(kind.to_owned()));
+    if !(is_of("pv") || is_of("pvh")) || config.number("memory").is_none() {
         return Err(
-            "its header has no configuration of a PV domain: libxl's was not there when the \
+            "its header has no configuration of a PV or PVH domain: libxl's was not there when the \
              recording began"
                 .to_owned(),
         );
+    }
+    if is_of("pv") && header.arena_frames == 0 {
+        return Err("its header names no arena".to_owned());
     }
     match config.number("vcpus") {
         None | Some(1) => Ok(()),
@@ -177,8 +195,14 @@ fn random_uuid() -> Result<String, Error> {
 
 /// Reads every record. A torn or unfinished log is replayed as far as it is whole; a damaged one
 /// is not replayed at all.
-fn check_records(reader: &mut Reader, output: Output) -> Result<Summary, String> {
-    let summary = logfile::scan(reader, |_, _, _| ()).map_err(|e| e.to_string())?;
+fn check_records(reader: &mut Reader, output: Output) -> Result<(Summary, InLog), String> {
+    let mut places = InLog::new();
+    let summary = logfile::scan(reader, |item, _, _| {
+        if let Record::Place(place) = item.record {
+            places.insert(item.sync, place.registers);
+        }
+    })
+    .map_err(|e| e.to_string())?;
     if let Some(trouble) = logfile::trouble(&summary.integrity) {
         if matches!(summary.integrity, Integrity::Damaged { .. }) {
             return Err(trouble);
@@ -191,7 +215,7 @@ fn check_records(reader: &mut Reader, output: Output) -> Result<Summary, String>
     if summary.records == 0 {
         return Err("it holds no records".to_owned());
     }
-    Ok(summary)
+    Ok((summary, places))
 }
 
 /// An image: the one that the user gave, else the log's, else the file that the header names.
@@ -238,10 +262,18 @@ fn image(
     Ok(Some(bytes))
 }
 
-fn choose_name(header: &Header, given: Option<&str>, all: &[NamedDomain]) -> Result<String, Error> {
-    let name = given.map_or_else(|| format!("{}-replay", header.domain.name), str::to_owned);
+fn claim_name(name: &str) -> Result<Lock, Error> {
+    lock::claim(LOCK_DIR.as_ref(), name)?.ok_or_else(|| {
+        Error::Refused(format!(
+            "another xenlr is about to make a domain \"{name}\": wait for its end, or give another \
+             name with --name"
+        ))
+    })
+}
+
+fn check_name(name: &str, all: &[NamedDomain]) -> Result<(), Error> {
     match all.iter().find(|d| d.name == name) {
-        None => Ok(name),
+        None => Ok(()),
         Some(other) => Err(Error::Refused(format!(
             "there is a domain \"{name}\" already, number {}: destroy it with xl destroy {}, or \
              give another name with --name",
@@ -289,18 +321,20 @@ mod tests {
     }
 
     #[test]
-    fn only_pv_domains_with_one_vcpu_are_replayed() {
-        let parse = |text: &str| {
-            let xl_config = text.to_owned();
+    fn only_pv_and_pvh_domains_with_one_vcpu_are_replayed() {
+        let check = |text: &str, arena_frames| {
             let header = Header {
-                xl_config,
+                xl_config: text.to_owned(),
+                arena_frames,
                 ..header()
             };
-            Config::of(&header).unwrap()
+            check_config(&header, &Config::of(&header).unwrap())
         };
-        assert!(check_config(&parse("type = \"pv\"\nmemory = 32\nvcpus = 1\n")).is_ok());
-        assert!(check_config(&parse("type = \"pv\"\nmemory = 32\nvcpus = 2\n")).is_err());
-        assert!(check_config(&parse("type = \"hvm\"\nmemory = 32\n")).is_err());
-        assert!(check_config(&parse("")).is_err());
+        assert!(check("type = \"pv\"\nmemory = 32\nvcpus = 1\n", 10).is_ok());
+        assert!(check("type = \"pvh\"\nmemory = 32\nvcpus = 1\n", 0).is_ok());
+        assert!(check("type = \"pv\"\nmemory = 32\nvcpus = 1\n", 0).is_err());
+        assert!(check("type = \"pv\"\nmemory = 32\nvcpus = 2\n", 10).is_err());
+        assert!(check("type = \"hvm\"\nmemory = 32\n", 10).is_err());
+        assert!(check("", 10).is_err());
     }
 }

@@ -8,6 +8,7 @@ use log_format::control::{Mode, State};
 
 use super::build::Built;
 use super::feed::Feeder;
+use super::places::Hits;
 use super::plan::Plan;
 use crate::error::Error;
 use crate::lock::{self, LOCK_DIR};
@@ -59,7 +60,7 @@ impl Outcome {
 }
 
 /// The end of a replay.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Ending {
     /// How it ended.
     pub outcome: Outcome,
@@ -67,6 +68,8 @@ pub struct Ending {
     pub status: Status,
     /// How long it took.
     pub took: Duration,
+    /// Places that took a search, with the fewest hits that it can have been.
+    pub found: Hits,
 }
 
 /// Checks that Xen has given the domain what the log needs, now that it can be asked.
@@ -142,11 +145,13 @@ impl Progress {
     }
 }
 
-/// Runs the domain from the log until it ends, diverges, stalls, or reaches the limit.
+/// Runs the domain from the log until it ends, diverges, stalls, or reaches the limit. `known` are
+/// hits that need not be compared.
 pub fn run(
     xen: &Xen,
     plan: &Plan,
     built: &Built,
+    known: &Hits,
     limits: Limits,
     signals: &Signals,
     output: Output,
@@ -164,7 +169,7 @@ pub fn run(
     if let Some(sync) = until {
         domain.until(sync)?;
     }
-    let mut feeder = Feeder::new(logfile::open(&plan.file)?);
+    let mut feeder = Feeder::new(logfile::open(&plan.file)?, known.clone());
     feeder.feed(&ring)?;
     let begin = Instant::now();
     domain.unpause()?;
@@ -190,7 +195,11 @@ pub fn run(
             (hits, 0..SHOWN_STILL_S) => format!(", {hits} hits in search of a place"),
             (_, seconds) => format!(", no sync point for {seconds} s"),
         });
-        if hits > limits.hits {
+        if hits
+            > limits
+                .hits
+                .min(known.get(&sync).map_or(u64::MAX, |known| most(*known)))
+        {
             Some(Outcome::NotFound)
         } else {
             limits
@@ -200,7 +209,8 @@ pub fn run(
         }
     });
     bar.finish_and_clear();
-    let (outcome, status) = watched?;
+    let (outcome, mut status, found) = watched?;
+    status.raw.bytes = feeder.bytes_of_log(status.raw.bytes);
     // The domain keeps nothing of ours when it is left for inspection.
     let _ = domain.bind(None);
     let _ = channels.unbind(port);
@@ -208,7 +218,14 @@ pub fn run(
         outcome,
         status,
         took: begin.elapsed(),
+        found,
     })
+}
+
+/// Hits by which a place is found that is known to come at the `known`th or later: those that may have
+/// been counted twice are few.
+fn most(known: u64) -> u64 {
+    known.saturating_add(known / 8).saturating_add(4096)
 }
 
 /// Whether somebody has paused the domain from outside.
@@ -238,8 +255,9 @@ fn watch(
     channels: &EventChannels,
     signals: &Signals,
     mut give_up: impl FnMut(&Status) -> Option<Outcome>,
-) -> Result<(Outcome, Status), Error> {
+) -> Result<(Outcome, Status, Hits), Error> {
     let mut looks_at_end = 0;
+    let (mut found, mut seen) = (Hits::new(), 0);
     loop {
         if feeder.feed(ring)? {
             domain.kick()?;
@@ -247,13 +265,16 @@ fn watch(
         let status = domain.status()?.ok_or_else(|| Error::NotLogged {
             name: domain.domid().to_string(),
         })?;
+        let (new, all) = ring.found(seen);
+        found.extend(new);
+        seen = all;
         let given_up = give_up(&status);
         match status.state {
             State::Waiting if feeder.is_done() => looks_at_end += 1,
             _ => looks_at_end = 0,
         }
         if let Some(outcome) = judge(status.state, looks_at_end > LOOKS_AT_END, given_up) {
-            return Ok((outcome, status));
+            return Ok((outcome, status, found));
         }
         poll::wait(&[signals.as_fd(), channels.as_fd()], LOOK_INTERVAL)
             .map_err(|e| Error::io("wait for events", e))?;

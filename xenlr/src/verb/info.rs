@@ -110,10 +110,10 @@ fn rows(header: &Header, summary: &Summary) -> Vec<(&'static str, String)> {
     rows.push(("memory", format!("{} KiB", header.domain.memory_kib)));
     rows.push((
         "arena",
-        format!(
-            "{} frames from {:#x}",
-            header.arena_frames, header.arena_first_mfn
-        ),
+        match header.arena_frames {
+            0 => "none, any frames will do".to_owned(),
+            frames => format!("{frames} frames from {:#x}", header.arena_first_mfn),
+        },
     ));
     rows.push((
         "CPU",

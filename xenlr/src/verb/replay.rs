@@ -16,6 +16,7 @@ use crate::output::{Output, duration};
 use crate::replayer::build::{self, Built};
 use crate::replayer::console::Console;
 use crate::replayer::own_log::{self, OwnLog};
+use crate::replayer::places::{Hits, Places};
 use crate::replayer::plan::{self, Plan};
 use crate::replayer::run::{self, Ending, Limits, Outcome};
 use crate::replayer::until;
@@ -50,30 +51,45 @@ pub fn replay(
         own_log::check_free(path)?;
     }
     let plan = plan::make(&xen, file, args, output)?;
-    let built = build(&xen, &plan, &signals)?;
-    let own_log = args
-        .record
-        .as_deref()
-        .map(|path| OwnLog::create(path, &plan, &built))
-        .transpose()?;
-    let console = args
-        .console
-        .then(|| Console::open(built.domid, output.json))
-        .transpose()?;
     let limits = Limits {
         until,
         patience: (args.patience > 0).then(|| Duration::from_secs(args.patience)),
         hits: args.hits,
     };
-    let ending = run::run(&xen, &plan, &built, limits, &signals, output)?;
-    drop(console);
+    let once = |known: &Hits| once(&xen, &plan, args, known, limits, &signals, output);
+    let mut places =
+        (!args.no_places).then(|| Places::open(file, &plan.header, &plan.places, output));
+    let mut run = once(places.as_ref().map_or(&Hits::new(), |places| &places.known))?;
+    if let Some(places) = &mut places {
+        if !places.known.is_empty() && is_bad(&plan, run.ending.outcome) {
+            let text = to_text(
+                &plan,
+                &run.ending,
+                &Symbols::of_kernel(&plan.kernel),
+                limits,
+            );
+            output.warn(&text);
+            places.forget(output);
+            drop(run.own_log);
+            run.built.destroy()?;
+            run = once(&Hits::new())?;
+        }
+        if !is_bad(&plan, run.ending.outcome) {
+            places.keep(&run.ending.found, output);
+        }
+    }
+    let Run {
+        built,
+        own_log,
+        ending,
+    } = run;
     // The verdict comes first: what fails from here on must not hide it.
     let written = own_log.map_or(Ok(()), |log| log.write(&plan, &ending));
     let (left, settled) = settle(&xen, built, then, &ending, output);
     let symbols = Symbols::of_kernel(&plan.kernel);
     let said = output.result(
         &to_json(&plan, &ending, &symbols, &left),
-        &(to_text(&plan, &ending, &symbols, limits) + &left.text()),
+        &(to_text(&plan, &ending, &symbols, limits) + &counted(&ending) + &left.text()),
     );
     let verdict = exit(&plan, &ending);
     match written.and(settled).and(said) {
@@ -82,6 +98,53 @@ pub fn replay(
             Ok(verdict)
         }
         other => other.map(|()| verdict),
+    }
+}
+
+/// A replay that has ended.
+struct Run {
+    built: Built,
+    own_log: Option<OwnLog>,
+    ending: Ending,
+}
+
+/// Builds the domain, and runs it up to its end. Of the places that are `known` the hits before them
+/// are not compared.
+fn once(
+    xen: &Xen,
+    plan: &Plan,
+    args: &Replaying,
+    known: &Hits,
+    limits: Limits,
+    signals: &Signals,
+    output: Output,
+) -> Result<Run, Error> {
+    let built = build(xen, plan, signals)?;
+    let own_log = args
+        .record
+        .as_deref()
+        .map(|path| OwnLog::create(path, plan, &built))
+        .transpose()?;
+    let console = args
+        .console
+        .then(|| Console::open(built.domid, output.json))
+        .transpose()?;
+    let ending = run::run(xen, plan, &built, known, limits, signals, output)?;
+    drop(console);
+    Ok(Run {
+        built,
+        own_log,
+        ending,
+    })
+}
+
+/// Whether a replay ended as none does that was told the right hits of its places, and whose log is
+/// right.
+fn is_bad(plan: &Plan, outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Diverged | Outcome::Failed | Outcome::Stalled | Outcome::NotFound => true,
+        Outcome::LogUsedUp => plan.summary.end.is_some(),
+        Outcome::Equal | Outcome::Until => false,
     }
 }
 
@@ -191,6 +254,18 @@ fn exit(plan: &Plan, ending: &Ending) -> Exit {
     }
 }
 
+/// What `LOG.places` was good for.
+fn counted(ending: &Ending) -> String {
+    let raw = &ending.status.raw;
+    if raw.places_counted == 0 {
+        return String::new();
+    }
+    format!(
+        "; hits were counted for {} of {} places",
+        raw.places_counted, raw.places
+    )
+}
+
 fn to_text(plan: &Plan, ending: &Ending, symbols: &Symbols, limits: Limits) -> String {
     let raw = &ending.status.raw;
     let took = duration(u64::try_from(ending.took.as_nanos()).unwrap_or(u64::MAX));
@@ -277,6 +352,11 @@ fn to_json(plan: &Plan, ending: &Ending, symbols: &Symbols, left: &Left) -> Json
             Some(Then::Destroy) => "not destroyed",
             None => "destroyed",
         },
+        "places": json!({
+            "found": raw.places,
+            "counted": raw.places_counted,
+            "hits": raw.place_hits,
+        }),
         "error": raw.error,
         "failure": (raw.error != 0).then(|| failure_text(ending.status.mode, raw.error)),
         "end": (ending.outcome == Outcome::Equal).then(|| json!({

@@ -151,16 +151,20 @@ fn rows(seen: &Seen) -> Vec<(&'static str, String)> {
         ("waiting", waiting(status)),
         ("longest delay", duration(raw.max_delay_ns)),
         ("forced", forced(status)),
+        ("loans", loans(status)),
         (
             "paused",
             format!("{} in {} waits", duration(raw.paused_ns), raw.pauses),
         ),
         (
             "arena",
-            format!(
-                "{} of {} frames from {:#x}",
-                raw.arena_used, raw.arena_frames, raw.arena_first_mfn
-            ),
+            match raw.arena_frames {
+                0 => "none, its memory is anywhere".to_owned(),
+                frames => format!(
+                    "{} of {frames} frames from {:#x}",
+                    raw.arena_used, raw.arena_first_mfn
+                ),
+            },
         ),
         (
             "CPU",
@@ -228,6 +232,27 @@ fn forced(status: &Status) -> String {
     )
 }
 
+/// Pages of the guest that backends have.
+fn loans(status: &Status) -> String {
+    let raw = &status.raw;
+    if raw.max_loan_pages == 0 {
+        return "none".to_owned();
+    }
+    let waits = match raw.loan_waits {
+        0 => String::new(),
+        times => format!(", none free {times} times"),
+    };
+    format!(
+        "{} pages and {} rings; {} of {} private pages (at most {}){waits}; a notification waited {} at most",
+        raw.loans,
+        raw.rings,
+        raw.loan_pages,
+        raw.all_loan_pages,
+        raw.max_loan_pages,
+        duration(raw.loan_max_delay_ns)
+    )
+}
+
 fn to_json(seen: &Seen) -> Json {
     let Seen { named, status, .. } = seen;
     let raw = &status.raw;
@@ -258,6 +283,15 @@ fn to_json(seen: &Seen) -> Json {
             "max_delay_ns": raw.place_max_delay_ns,
             "hits": raw.place_hits,
             "pass_ns": raw.place_pass_ns,
+        },
+        "loans": {
+            "pages": raw.loans,
+            "rings": raw.rings,
+            "private_pages": raw.loan_pages,
+            "max_private_pages": raw.max_loan_pages,
+            "all_private_pages": raw.all_loan_pages,
+            "waits": raw.loan_waits,
+            "max_delay_ns": raw.loan_max_delay_ns,
         },
         "paused_ns": raw.paused_ns,
         "pauses": raw.pauses,

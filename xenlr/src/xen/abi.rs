@@ -49,6 +49,8 @@ pub const XENVER_BUILD_ID: u64 = 10;
 
 /// Bit of `xen_sysctl_physinfo.capabilities`: Xen has CONFIG_XENLR, and an arena.
 pub const PHYSCAP_XENLR: u32 = 1 << 10;
+/// Bit of the same: Xen can log PVH domains.
+pub const PHYSCAP_XENLR_PVH: u32 = 1 << 11;
 
 bitflags! {
     /// Of `xen_domctl_getdomaininfo.flags`, those that are needed.
@@ -119,9 +121,16 @@ pub struct XenlrStatus {
     pub arena_first_mfn: u64,
     pub arena_frames: u64,
     pub arena_used: u64,
+    pub loans: u32,
+    pub rings: u32,
+    pub loan_pages: u32,
+    pub max_loan_pages: u32,
+    pub all_loan_pages: u32,
+    pub loan_waits: u32,
+    pub loan_max_delay_ns: u64,
     pub waiting_ns: u64,
     pub waiting_port: u32,
-    pub pad: u32,
+    pub places_counted: u32,
     pub places: u64,
     pub place_delay_ns: u64,
     pub place_max_delay_ns: u64,
@@ -143,7 +152,7 @@ pub struct XenlrStatus {
     pub diverge_kind: u32,
     pub want_kind: u32,
 }
-assert_layout! { XenlrStatus: 280 { mode: 0, state: 4, flags: 8, cpu: 12, apic_id: 16, tsc_khz: 20, time_bound_us: 24, force_us: 28, sync: 32, records: 40, bytes: 48, events: 56, ring_size: 64, ring_used: 72, max_delay_ns: 80, paused_ns: 88, pauses: 96, arena_first_mfn: 104, arena_frames: 112, arena_used: 120, waiting_ns: 128, waiting_port: 136, pad: 140, places: 144, place_delay_ns: 152, place_max_delay_ns: 160, place_hits: 168, place_pass_ns: 176, search_hits: 184, end_sync: 192, end_rip: 200, end_registers: 208, end_memory: 216, end_reason: 224, end_code: 228, end_pages: 232, error: 236, diverge_sync: 240, diverge_rip: 248, expected: 256, actual: 264, diverge_kind: 272, want_kind: 276 } }
+assert_layout! { XenlrStatus: 312 { mode: 0, state: 4, flags: 8, cpu: 12, apic_id: 16, tsc_khz: 20, time_bound_us: 24, force_us: 28, sync: 32, records: 40, bytes: 48, events: 56, ring_size: 64, ring_used: 72, max_delay_ns: 80, paused_ns: 88, pauses: 96, arena_first_mfn: 104, arena_frames: 112, arena_used: 120, loans: 128, rings: 132, loan_pages: 136, max_loan_pages: 140, all_loan_pages: 144, loan_waits: 148, loan_max_delay_ns: 152, waiting_ns: 160, waiting_port: 168, places_counted: 172, places: 176, place_delay_ns: 184, place_max_delay_ns: 192, place_hits: 200, place_pass_ns: 208, search_hits: 216, end_sync: 224, end_rip: 232, end_registers: 240, end_memory: 248, end_reason: 256, end_code: 260, end_pages: 264, error: 268, diverge_sync: 272, diverge_rip: 280, expected: 288, actual: 296, diverge_kind: 304, want_kind: 308 } }
 
 /// `waiting_port` when what waits is not an event.
 pub const XENLR_NO_PORT: u32 = u32::MAX;

@@ -171,10 +171,10 @@ impl Xen {
         let answer: Sysctl = buffer.get(0);
         // SAFETY: every bit pattern is a value of this member.
         let capabilities = unsafe { answer.u.physinfo.capabilities };
-        if capabilities & abi::PHYSCAP_XENLR == 0 {
+        if capabilities & (abi::PHYSCAP_XENLR | abi::PHYSCAP_XENLR_PVH) == 0 {
             return Err(Error::NoXen {
                 reason: "this Xen cannot record or replay: boot one with the XenLR patches and \
-                         CONFIG_XENLR=y, with xenlr_arena=SIZE"
+                         CONFIG_XENLR=y, with xenlr_arena=SIZE for PV domains"
                     .to_owned(),
             });
         }

@@ -4,8 +4,8 @@ use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use log_format::ring::{
-    CONS_OFFSET, MAGIC, MAGIC_OFFSET, MAX_DATA_PAGES, MIN_DATA_PAGES, PAGE_BYTES, PROD_OFFSET,
-    SIZE_OFFSET, VERSION, VERSION_OFFSET,
+    CONS_OFFSET, FOUND_ENTRIES, FOUND_OFFSET, MAGIC, MAGIC_OFFSET, MAX_DATA_PAGES, MIN_DATA_PAGES,
+    PAGE_BYTES, PROD_OFFSET, SIZE_OFFSET, VERSION, VERSION_OFFSET, found_offset,
 };
 
 use super::abi::RESOURCE_XENLR_RING;
@@ -58,6 +58,26 @@ impl Ring {
         let used = head.prod().checked_sub(head.cons());
         used.filter(|used| *used <= size_bytes)
             .ok_or_else(|| bad("its indices cannot be"))
+    }
+
+    /// Replaying: the places that Xen has told of since there were `seen` of them, as (sync, hits), and
+    /// how many there are now. What was overwritten meanwhile is left out.
+    pub fn found(&self, seen: u64) -> (Vec<(u64, u64)>, u64) {
+        // Acquire pairs with Xen's release store after it wrote the entry.
+        let written = || self.index(FOUND_OFFSET).load(Ordering::Acquire);
+        let word = |offset| self.index(offset).load(Ordering::Relaxed);
+        let end = written();
+        let entries: Vec<_> = (seen.max(end.saturating_sub(FOUND_ENTRIES))..end)
+            .map(|number| {
+                let at = found_offset(number);
+                (number, (word(at), word(at + 8)))
+            })
+            .collect();
+        // The one behind the last is being written, perhaps.
+        std::sync::atomic::fence(Ordering::Acquire);
+        let kept = (written() + 1).saturating_sub(FOUND_ENTRIES);
+        let whole = entries.into_iter().filter(|(number, _)| *number >= kept);
+        (whole.map(|(_, entry)| entry).collect(), end)
     }
 
     fn header_u32(&self, offset: usize) -> u32 {
