@@ -263,6 +263,7 @@ check_fuzz() { # bounded runs of the fuzz targets find nothing, and one of a tar
     "$run" decoder -seed=1 -runs=200000 -max_total_time=60 -error_exitcode=1 || return 1
     "$run" file_reader -seed=1 -runs=50000 -max_total_time=60 -error_exitcode=1 || return 1
     "$run" ffi -seed=1 -runs=50000 -max_total_time=60 -error_exitcode=1 || return 1
+    "$run" frontends -seed=1 -runs=100000 -max_total_time=60 -error_exitcode=1 || return 1
     if "$run" control -seed=1 -runs=2000000 -max_total_time=600 >"$FOUND/log" 2>&1; then
         echo "control: the planted bug is not found"
         return 1

@@ -26,14 +26,14 @@ case $words in
 'apt-get '*' download '*) : >"${*: -1}.deb" ;;
 'apt-cache depends '*) echo '  Depends: linux-image-6.12.9' ;;
 'dpkg-deb -x '*linux-image-*) mkdir -p "$3/boot" "$3/lib/modules/6.12.9"; : >"$3/boot/vmlinuz-6.12.9" ;;
-'dpkg-deb -x '*) mkdir -p "$3"; : >"$3/grub-x86_64-xen.bin" ;;
+'dpkg-deb -x '*) mkdir -p "$3"; : >"$3/grub-x86_64-xen.bin" >"$3/grub-i386-xen_pvh.bin" ;;
 'dpkg-query '*) [ -n "${MISSING:-}" ] || echo 'install ok installed' ;;
 'qemu-system-x86_64 '*) echo 'QEMU emulator version 10.0.2' ;;
 'rustc --print sysroot') echo "$STUBS/sysroot" ;;
 'cargo build '*)
     out=$(option --target-dir)/x86_64-unknown-linux-gnu/release
     mkdir -p "$out"
-    for name in xenlr field alter fuzz_reader; do echo program >"$out/$name"; done ;;
+    for name in xenlr field alter fuzz_reader udp; do echo program >"$out/$name"; done ;;
 'cargo -vV' | 'rustc -vV') echo "${0##*/} 1.95.0" ;;
 'cargo bench '*) for name in log-format postcard bincode fixed; do echo "$name: 3 bytes a record"; done ;;
 'cargo test '*) [ ! -e "$STUBS/tested" ] || { echo 'a linker is missing'; exit 1; }; : >"$STUBS/tested" ;;
@@ -151,7 +151,7 @@ errors_check() {
     : >"$dir/errors"
     (exec 5>&-; in_tree ./build.sh guest; echo "$status" >"$held") &
     until grep -qs "waiting for another build of 'grub'" "$dir/errors"; do kill -0 $!; sleep 0.1; done
-    cp -r "$dir/grub" "$dir/cache/$(basename "$(. /etc/os-release; echo "grub-$VERSION_CODENAME")")"
+    cp -r "$dir/grub" "$dir/cache/$(basename "$(. /etc/os-release; echo "grub-pv-pvh-$VERSION_CODENAME")")"
     exec 5>&-
     read -r status <"$held"
     [ "$status" = 0 ] || complain "a build that waited for a lock"

@@ -1,8 +1,9 @@
-# The dom0 image and the guests that others wrote: Debian's kernel, GRUB's PV build.
+# The dom0 image and the guests that others wrote: Debian's kernel, GRUB's builds for PV and PVH.
 # shellcheck shell=bash
 
 DOM0_MODULES="xen-privcmd xenfs xen-evtchn xen-gntdev xen-gntalloc virtio_pci virtio_console"
 DOM0_MODULES_DISK="virtio_blk crc32c_generic ext4" # ext4 finds no crc32c by itself here; loaded only where ci/rig was given a disk
+DOM0_MODULES_BACKENDS="loop xen-blkback bridge xen-netback" # loaded by load_backends of ci/vm/lib.sh
 DIST=$TARGET/dist
 
 # ---- third-party packages, unpacked in the cache ----------------------------------------------------------------------
@@ -59,7 +60,7 @@ fetch_kernel_612_in() { # OUT
 }
 
 fetch_grub() {
-    GRUB=$CACHE/grub-$(release_codename)
+    GRUB=$CACHE/grub-pv-pvh-$(release_codename)
     once grub "$GRUB" "fetching GRUB" fetch_grub_in
 }
 
@@ -69,7 +70,9 @@ fetch_grub_in() { # OUT
     refresh_old_lists
     fetch_deb grub-xen-host "$tmp"
     find "$tmp" -name grub-x86_64-xen.bin -exec cp {} "$1/grub.xen" \;
+    find "$tmp" -name grub-i386-xen_pvh.bin -exec cp {} "$1/grub.pvh" \;
     [ -f "$1/grub.xen" ] || die "grub-xen-host has no grub-x86_64-xen.bin"
+    [ -f "$1/grub.pvh" ] || die "grub-xen-host has no grub-i386-xen_pvh.bin"
     rm -rf "$tmp"
 }
 
@@ -169,12 +172,16 @@ make_dom0_image() { # OUT TOOLS
     cp -a "$tools"/usr/lib/*.so* "$root/usr/lib/"
     [ ! -d "$tools/etc/xen" ] || cp -a "$tools/etc/xen/." "$root/etc/xen/"
     : >"$root/etc/xen/xl.conf"
+    mkdir -p "$root/etc/xen/scripts"
+    cp "$ROOT"/ci/dom0/scripts/* "$root/etc/xen/scripts/" # instead of Xen's, which want bash
     copy_libraries "$root"
     mkdir -p "$root/lib/modules"
     # shellcheck disable=SC2086
     add_modules $DOM0_MODULES >"$root/etc/modules.order"
     # shellcheck disable=SC2086
     add_modules $DOM0_MODULES_DISK >"$root/etc/modules.disk"
+    # shellcheck disable=SC2086
+    add_modules $DOM0_MODULES_BACKENDS >"$root/etc/modules.backends"
     printf 'root:x:0:0:root:/root:/bin/sh\n' >"$root/etc/passwd"
     printf 'root:x:0:\n' >"$root/etc/group"
     cp "$ROOT/ci/dom0/init" "$root/init"
@@ -235,6 +242,7 @@ make_guests() {
     install_file "$KERNEL_FOLDER/vmlinuz" "$DIST/guests/vmlinuz"
     install_file "$KERNEL_612" "$DIST/guests/vmlinuz-6.12"
     install_file "$GRUB/grub.xen" "$DIST/guests/grub.xen"
+    install_file "$GRUB/grub.pvh" "$DIST/guests/grub.pvh"
     make_linux_guest_initrd "$TARGET/linux-initrd.gz"
     install_file "$TARGET/linux-initrd.gz" "$DIST/guests/linux-initrd.gz"
     install_file "$MINIOS/minios.elf" "$DIST/guests/minios"

@@ -101,6 +101,58 @@ part_without() {
     echo "no warning, nothing of XenLR in it, an ordinary guest ran, a logged one was refused; not to be chosen without its sources"
 }
 
+# ---- the proof of places, without one of its parts ------------------------------------------------------------------------
+
+# mutate NAME TREE: takes one thing out that makes a forced commit's place the right one.
+mutate() {
+    local arch=$2/xen/arch/x86/xenlr before
+    before=$(cat "$arch"/{force,digest}.c | sha256sum)
+    case $1 in
+    none) return ;;
+    # Neither FPU nor memory are part of a place, and a state that returns does not matter.
+    registers)
+        sed -i '/^static uint64_t digest_pages/,/^}/s/return digest;/return 0;/
+            /^static void prove_hit/,/^}/s/f->hits > 1 && is_at/f->hits > PROVE_HITS \&\& is_at/' "$arch/force.c"
+        sed -i '/^uint64_t arch_xenlr_digest_fpu/,/^}/s/return digest;/return 0;/' "$arch/digest.c" ;;
+    pointed) sed -i '/^static uint64_t digest_pages/,/^}/s/digest = add_pages(0, regs);/digest = 0 * add_pages(0, regs);/' "$arch/force.c" ;;
+    # That pages differ where a state returns does not matter.
+    named) sed -i '/^static void pass_done/,/^}/s/if ( !f->nr_differ )/if ( true )/' "$arch/force.c" ;;
+    adjacent) sed -i '/^static void prove_hit/,/^}/s/f->next_save \*= 2;/f->next_save++;/' "$arch/force.c" ;;
+    rf) sed -i '/^static void found/,/^}/s/    regs->rflags &= ~X86_EFLAGS_RF;//' "$arch/force.c" ;;
+    esac
+    [ "$before" != "$(cat "$arch"/{force,digest}.c | sha256sum)" ] || { echo "there is nothing to take out for '$1'"; return 1; }
+}
+
+# build_mutants NAME…: the hypervisor of each → $NIGHTLY/mutant-NAME.xen.
+build_mutants() {
+    local name tree
+    for name; do
+        tree=$(with_lock xen-repo worktree nightly-mutants "$XEN_COMMIT")
+        mutate "$name" "$tree"
+        step "mutant $name" make_hypervisor "$tree"
+        cp "$tree/xen/xen" "$NIGHTLY/mutant-$name.xen"
+    done
+}
+
+part_mutants() {
+    local names=(none registers pointed named adjacent rf) name status bad=()
+    source_commit xenlr
+    find_rust
+    with_lock nightly-mutants build_mutants "${names[@]}"
+    for name in "${names[@]}"; do
+        status=0
+        XENLR_XEN=$NIGHTLY/mutant-$name.xen "${RIG:-$ROOT/ci/rig}" --smp 2 --xen-args xenlr_check_places --timeout 1800 \
+            --out "$NIGHTLY/out" "$ROOT/ci/dom0/mutants" >"$NIGHTLY/mutant-$name.rig" 2>&1 || status=$?
+        echo "$(date +%H:%M:%S) $name: $(grep -a '^mutants: ' "$NIGHTLY/mutant-$name.rig" || tail -n 1 "$NIGHTLY/mutant-$name.rig")"
+        case $name:$status in
+        none:0 | [^n]*:1 | named:1) ;;
+        *) bad+=("$name") ;;
+        esac
+    done
+    [ ${#bad[@]} = 0 ] || { echo "not as it should be: ${bad[*]}"; return 1; }
+    echo "places without one of ${names[*]:1} are found to be wrong, those with all are right"
+}
+
 # ---- the series, patch by patch -------------------------------------------------------------------------------------------
 
 # built KEY COMMAND…: runs the command unless it succeeded before with this key, or a result of this key lies in the cache.

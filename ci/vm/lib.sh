@@ -40,6 +40,19 @@ guest_config() {
     } >/tmp/"$name".cfg
 }
 
+# as_pvh: what makes a PVH guest of a PV guest whose kernel has both entries, as a LINE. Under QEMU's TCG such guests must not see
+# RDTSCP and XSAVES, which do not work there.
+as_pvh='type="pvh"
+cpuid="host,rdtscp=0,xsaves=0"'
+# of_kind pv|pvh: the LINE for a guest of that kind.
+of_kind() {
+    case $1 in
+    pv) echo 'type="pv"' ;;
+    pvh) echo "$as_pvh" ;;
+    *) fail "no kind $1" ;;
+    esac
+}
+
 domid() { xl domid "$1" 2>/dev/null; }
 console_file() { echo "$CONSOLES/guest-$1.log"; }
 
@@ -133,6 +146,47 @@ free_pages() {
 }
 # nothing_lost: of $before pages; the daemon may have a ring mapped for a moment longer than there is a domain. $after are free now.
 nothing_lost() { after=$(free_pages); [ $((before - after)) -lt 8 ]; }
+
+# ---- guests with devices ----------------------------------------------------------------------------------------------
+
+# load_backends: dom0 gets the modules that serve disks and network interfaces. The rig has none of them from the start.
+load_backends() {
+    local module name
+    while read -r module; do
+        name=$(basename "$module" .ko | tr - _)
+        grep -q "^$name " /proc/modules || insmod "$module" || fail "dom0's $name does not load"
+    done </etc/modules.backends
+}
+
+# new_disk FILE MB: an image of zeros, whose place is best a tmpfs (/dev/shm).
+new_disk() { truncate -s "$2M" "$1"; }
+# numbered_image FILE: one of 4 MB, in which each line is another one.
+numbered_image() { awk 'BEGIN { for (i = 0; i < 262144; i++) printf "%015d\n", i * 7919 }' >"$1"; }
+# with_disk FILE [VDEV [ACCESS]]: the LINE for a guest that has this file or device as a disk (xvda, rw).
+with_disk() { echo "disk=[\"format=raw,vdev=${2:-xvda},access=${3:-rw},target=$1\"]"; }
+
+# make_bridge: dom0 gets the bridge xenbr0 with the address 10.0.0.1, and takes floods, which come faster than they are read.
+make_bridge() {
+    echo 4000000 >/proc/sys/net/core/rmem_default
+    [ -e /sys/class/net/xenbr0 ] || brctl addbr xenbr0 || fail "dom0 makes no bridge"
+    ip address show dev xenbr0 | grep -q 'inet 10.0.0.1/' || ip address add 10.0.0.1/24 dev xenbr0
+    ip link set xenbr0 up
+}
+# with_network [MAC]: the LINE for a guest that has an interface on that bridge.
+with_network() { echo "vif=[\"bridge=xenbr0${1:+,mac=$1}\"]"; }
+
+# debian NAME [LINE…]: as guest, Debian from the disk that ci/rig --guest-disk gives, with a network interface and 384 MB; one at a
+# time. It says "debian login: root (automatic login)" when it is up, takes lines for a shell, and serves http://10.0.0.2.
+debian() {
+    local name=$1 device
+    device=$(grep -lsx guest /sys/block/vd*/serial) || fail "there is no guest's disk: the rig wants --guest-disk"
+    device=${device#/sys/block/}
+    shift
+    load_backends
+    make_bridge
+    guest "$name" /guests/vmlinuz memory=384 'ramdisk="/guests/disk-initrd.gz"' 'extra="console=hvc0 root=/dev/xvda quiet"' \
+        "$(with_disk "/dev/${device%/serial}")" "$(with_network)" "$@"
+}
 
 # ---- logged guests ----------------------------------------------------------------------------------------------------
 

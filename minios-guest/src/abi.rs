@@ -1,10 +1,10 @@
 //! The parts of Xen's public interface that this kernel uses.
 //!
 //! Names and layouts follow Xen's public headers (`xen.h`, `event_channel.h`,
-//! `sched.h`, `memory.h`, `vcpu.h`). Structures that Xen writes behind our
+//! `grant_table.h`, `sched.h`, `memory.h`, `vcpu.h`). Structures that Xen writes behind our
 //! back are made of atomics, so that every look at them is a real load.
 
-use core::sync::atomic::{AtomicI8, AtomicU32, AtomicU64, AtomicU8};
+use core::sync::atomic::{AtomicI8, AtomicU16, AtomicU32, AtomicU64, AtomicU8};
 
 /// Hypercall numbers.
 #[allow(missing_docs)]
@@ -75,6 +75,26 @@ pub mod evtchnop {
     pub const RESET: u64 = 10;
 }
 
+/// `struct grant_entry_v1`: what another domain may do with one of our pages.
+#[repr(C)]
+pub struct GrantEntry {
+    /// `GTF_*`; Xen sets and clears those of the use that is made of it.
+    pub flags: AtomicU16,
+    /// Who may.
+    pub domain: AtomicU16,
+    /// The page's frame.
+    pub frame: AtomicU32,
+}
+
+/// Flags of a grant entry.
+#[allow(missing_docs)]
+pub mod gtf {
+    pub const PERMIT_ACCESS: u16 = 1;
+    pub const READONLY: u16 = 1 << 2;
+    pub const READING: u16 = 1 << 3;
+    pub const WRITING: u16 = 1 << 4;
+}
+
 /// Commands of `vcpu_op`.
 #[allow(missing_docs)]
 pub mod vcpuop {
@@ -97,8 +117,21 @@ pub mod vcpuop {
 pub mod memop {
     pub const INCREASE_RESERVATION: u64 = 0;
     pub const DECREASE_RESERVATION: u64 = 1;
+    pub const ADD_TO_PHYSMAP: u64 = 7;
     pub const POPULATE_PHYSMAP: u64 = 6;
     pub const EXCHANGE: u64 = 11;
+}
+
+/// Commands of `hvm_op`, and the parameters that they read and write.
+#[allow(missing_docs)]
+pub mod hvm {
+    pub const SET_PARAM: u64 = 0;
+    pub const GET_PARAM: u64 = 1;
+    pub const CALLBACK_IRQ: u32 = 0;
+    pub const STORE_FRAME: u32 = 1;
+    pub const STORE_PORT: u32 = 2;
+    pub const CONSOLE_FRAME: u32 = 17;
+    pub const CONSOLE_PORT: u32 = 18;
 }
 
 /// Commands of `mmuext_op`.
@@ -200,7 +233,7 @@ pub struct StartInfo {
     pub pt_base: u64,
     /// Frames of the bootstrap page tables.
     pub nr_pt_frames: u64,
-    /// Virtual address of the frame list (pfn to mfn).
+    /// Virtual address of the frame list (pfn to mfn); 0: frames are their own numbers.
     pub mfn_list: u64,
     /// Ramdisk, unused here.
     pub mod_start: u64,
@@ -208,6 +241,68 @@ pub struct StartInfo {
     pub mod_len: u64,
     /// Kernel command line, zero-terminated.
     pub cmd_line: [u8; 1024],
+}
+
+impl StartInfo {
+    /// One that says nothing, for a guest that is handed something else.
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Self {
+        Self {
+            magic: [0; 32],
+            nr_pages: 0,
+            shared_info: 0,
+            flags: 0,
+            pad0: 0,
+            store_mfn: 0,
+            store_port: 0,
+            pad1: 0,
+            console_mfn: 0,
+            console_port: 0,
+            pad2: 0,
+            pt_base: 0,
+            nr_pt_frames: 0,
+            mfn_list: 0,
+            mod_start: 0,
+            mod_len: 0,
+            cmd_line: [0; 1024],
+        }
+    }
+}
+
+/// `struct hvm_start_info`: what the domain builder hands over to a PVH guest.
+#[repr(C)]
+pub struct HvmStartInfo {
+    /// 0x336ec578
+    pub magic: u32,
+    /// 1, with the memory map
+    pub version: u32,
+    /// `SIF_*`.
+    pub flags: u32,
+    /// Modules, unused here.
+    pub modules: u32,
+    /// Their list.
+    pub module_list: u64,
+    /// Physical address of the kernel command line, zero-terminated.
+    pub cmdline_address: u64,
+    /// ACPI's root, unused here.
+    pub rsdp: u64,
+    /// Physical address of the memory map.
+    pub memory_map: u64,
+    /// So many entries.
+    pub memory_map_entries: u32,
+    pad: u32,
+}
+
+/// `struct hvm_memmap_table_entry`.
+#[repr(C)]
+pub struct MemoryMapEntry {
+    /// First physical address.
+    pub address: u64,
+    /// How many.
+    pub bytes: u64,
+    /// 1: memory.
+    pub kind: u32,
+    pad: u32,
 }
 
 /// `struct trap_info`: one entry of the virtual interrupt table.
@@ -306,7 +401,11 @@ pub struct Runstate {
 
 const _: () = assert!(core::mem::size_of::<VcpuInfo>() == 64);
 const _: () = assert!(core::mem::size_of::<TimePage>() == 32);
+const _: () = assert!(core::mem::size_of::<GrantEntry>() == 8);
 const _: () = assert!(core::mem::offset_of!(SharedInfo, wc_version) == 32 * 64 + 1024);
 const _: () = assert!(core::mem::offset_of!(StartInfo, cmd_line) == 128);
+const _: () = assert!(core::mem::offset_of!(HvmStartInfo, cmdline_address) == 24);
+const _: () = assert!(core::mem::size_of::<HvmStartInfo>() == 56);
+const _: () = assert!(core::mem::size_of::<MemoryMapEntry>() == 24);
 const _: () = assert!(core::mem::size_of::<MemoryReservation>() == 32);
 const _: () = assert!(core::mem::size_of::<Runstate>() == 48);

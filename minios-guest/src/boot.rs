@@ -1,15 +1,20 @@
 //! ELF notes, the first instruction, and the trap and upcall entries.
 //!
-//! Everything here is assembler, because Xen calls it with registers and a
-//! stack that no Rust ABI describes. At every entry from Xen the stack holds
+//! Everything here is assembler, because Xen or the processor calls it with registers
+//! and a stack that no Rust ABI describes. At every entry from Xen a PV guest's stack holds
 //! rcx, r11, the error code (some exceptions only), rip, cs, rflags, rsp, ss.
 //! Each entry builds a [`TrapFrame`] from it, aligns the stack to
 //! 16 bytes (an upcall may find it anywhere), calls Rust, and returns through
 //! the `iret` hypercall, which restores the upcall mask in the same step.
+//!
+//! A PVH guest's processor calls the entries whose names begin with `pvh_`, without rcx
+//! and r11 on the stack; they return by `iretq`. Where such a guest begins is in [`pvh`].
 
 use core::arch::global_asm;
 
-// ELF notes: how the domain builder is to load and start this kernel.
+pub mod pvh;
+
+// ELF notes: how the domain builder is to load and start this kernel. The last one is for PVH, the others are for PV.
 global_asm!(
     r#"
     .macro note_string type, text
@@ -37,6 +42,7 @@ global_asm!(
     note_quad   2, hypercall_page           # HYPERCALL_PAGE
     note_quad   3, VIRT_BASE                # VIRT_BASE
     note_quad   4, 0                        # PADDR_OFFSET
+    note_quad   18, pvh_start - 0xffffffff80000000  # PHYS32_ENTRY
     .popsection
     "#,
     options(att_syntax)
@@ -79,8 +85,17 @@ boot_stack_top:
 // Trap and upcall entries.
 global_asm!(
     r#"
+    # Where the processor of a PVH guest finds the entry: place in its table, address.
+    .macro pvh_entry name, place
+    .pushsection .rodata.pvh_entries, "a", @progbits
+    .quad \place, \name
+    .popsection
+    .globl \name
+\name:
+    .endm
+
     # Drop rcx and r11 (kept in the registers), put vector and error code there.
-    .macro entry_no_error name, vector
+    .macro pv_entry_no_error name, vector
     .globl \name
 \name:
     movq (%rsp), %rcx
@@ -90,6 +105,13 @@ global_asm!(
     pushq $\vector
     jmp trap_common
     .endm
+    .macro entry_no_error name, vector
+    pv_entry_no_error \name, \vector
+    pvh_entry pvh_\name, \vector
+    pushq $0
+    pushq $\vector
+    jmp pvh_trap_common
+    .endm
     .macro entry_error name, vector
     .globl \name
 \name:
@@ -98,6 +120,16 @@ global_asm!(
     addq $16, %rsp
     pushq $\vector
     jmp trap_common
+    pvh_entry pvh_\name, \vector
+    pushq $\vector
+    jmp pvh_trap_common
+    .endm
+    # Only a PVH guest has it.
+    .macro entry_pvh name, vector, place
+    pvh_entry \name, \place
+    pushq $0
+    pushq $\vector
+    jmp pvh_trap_common
     .endm
 
     .macro save_registers
@@ -118,6 +150,40 @@ global_asm!(
     pushq %r15
     .endm
 
+    # Calls Rust with the frame that stands on the stack up to error code and vector; both are gone afterwards.
+    .macro handle_trap
+    cld
+    save_registers
+    movq %rsp, %rdi
+    movq %rsp, %rbx
+    xorl %ebp, %ebp
+    andq $-16, %rsp
+    call trap_handler
+    movq %rbx, %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %r11
+    popq %r10
+    popq %r9
+    popq %r8
+    popq %rdi
+    popq %rsi
+    popq %rbp
+    popq %rbx
+    popq %rdx
+    popq %rcx
+    popq %rax
+    addq $16, %rsp
+    .endm
+
+    .pushsection .rodata.pvh_entries, "a", @progbits
+    .balign 8
+    .globl pvh_entries
+pvh_entries:
+    .popsection
+
     .pushsection .text, "ax", @progbits
     entry_no_error trap_divide,      0
     entry_no_error trap_debug,       1
@@ -136,8 +202,8 @@ global_asm!(
     entry_error    trap_alignment,   17
     entry_no_error trap_simd,        19
     entry_no_error trap_soft,        128
-    entry_no_error trap_syscall,     256
-    entry_no_error upcall_entry,     257
+    pv_entry_no_error trap_syscall,  256
+    pv_entry_no_error upcall_entry,  257
 
     # Xen found guest segments that it cannot load: rcx, r11, ds, es, fs, gs
     # and then the frame. This kernel never loads any.
@@ -151,41 +217,54 @@ failsafe_entry:
     jmp trap_common
 
 trap_common:
-    cld
-    save_registers
-    movq %rsp, %rdi
-    movq %rsp, %rbx
-    xorl %ebp, %ebp
-    andq $-16, %rsp
-    call trap_handler
-    movq %rbx, %rsp
-
-    .globl trap_return
-trap_return:
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
-    popq %r11
-    popq %r10
-    popq %r9
-    popq %r8
-    popq %rdi
-    popq %rsi
-    popq %rbp
-    popq %rbx
-    popq %rdx
-    popq %rcx
-    popq %rax
-    addq $16, %rsp
+    handle_trap
+    .globl pv_frame_return
+pv_frame_return:
     pushq $0                        # flags of the iret frame
     jmp hypercall_page + 23 * 32    # pushes rcx, r11, rax itself
+
+    entry_pvh pvh_nmi,       2,   2
+    entry_pvh pvh_upcall,    257, 0xf3
+    entry_pvh pvh_timer,     259, 0x40
+    entry_pvh pvh_spurious,  260, 0xff
+
+    # By the instruction, from user mode: the processor changes neither the stack nor what is on it.
+    .globl pvh_syscall
+pvh_syscall:
+    movq %rsp, pvh_user_stack(%rip)
+    leaq trap_stack_top(%rip), %rsp
+    pushq $0x2b
+    pushq pvh_user_stack(%rip)
+    pushq %r11
+    pushq $0x33
+    pushq %rcx
+    pushq $0
+    pushq $256
+pvh_trap_common:
+    handle_trap
+    .globl pvh_frame_return
+pvh_frame_return:
+    iretq
+    .popsection
+
+    .pushsection .rodata.pvh_entries, "a", @progbits
+    .globl pvh_entries_end
+pvh_entries_end:
+    .popsection
+
+    .pushsection .bss.pvh, "aw", @nobits
+    .balign 8
+pvh_user_stack:
+    .skip 8
     .popsection
     "#,
     options(att_syntax)
 );
 
-/// Registers at an entry from Xen, lowest address first.
+/// Virtual address of pseudo-physical address 0 (also in `kernel.lds`).
+pub const VIRT_BASE: u64 = 0xffff_ffff_8000_0000;
+
+/// Registers at an entry, lowest address first.
 #[repr(C)]
 #[allow(missing_docs)]
 pub struct TrapFrame {
@@ -204,11 +283,12 @@ pub struct TrapFrame {
     pub rdx: u64,
     pub rcx: u64,
     pub rax: u64,
-    /// Exception vector, or 256 for a system call, 257 for an upcall, 258 for the failsafe callback.
+    /// Exception vector, or 256 for a system call, 257 for an upcall, 258 for the failsafe callback, 259 and 260 for a
+    /// PVH guest's local APIC: its timer, and nothing.
     pub vector: u64,
     pub error: u64,
     pub rip: u64,
-    /// Selector; bits 32 to 39 are the upcall mask of the interrupted code.
+    /// Selector; of a PV guest, bits 32 to 39 are the upcall mask of the interrupted code.
     pub cs: u64,
     pub rflags: u64,
     pub rsp: u64,
@@ -222,6 +302,8 @@ extern "C" {
     pub fn failsafe_entry();
     /// Entry for `syscall` from user mode.
     pub fn trap_syscall();
+    /// Returns through the frame of rip, cs, rflags, rsp and ss that the stack holds.
+    pub fn pv_frame_return();
 }
 
 macro_rules! trap_entries {

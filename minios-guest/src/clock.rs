@@ -1,7 +1,7 @@
 //! Time: the TSC, the time page with its version protocol, the wall clock, the timer.
 
 use crate::abi::{nr, vcpuop, VIRQ_TIMER};
-use crate::{event, exits, hypercall, shared, witness};
+use crate::{event, exits, hypercall, machine, shared, witness};
 use core::arch::asm;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Relaxed};
@@ -24,10 +24,7 @@ pub fn tsc() -> u64 {
 
 /// Reads the TSC by RDTSCP, where the CPU has it.
 pub fn tscp() -> u64 {
-    let (low, high): (u32, u32);
-    // SAFETY: as in `tsc`; ecx gets TSC_AUX, which is not used.
-    unsafe { asm!("rdtscp", out("eax") low, out("edx") high, out("ecx") _) };
-    note(u64::from(high) << 32 | u64::from(low))
+    note((machine::this().tscp)())
 }
 
 fn note(value: u64) -> u64 {

@@ -5,7 +5,7 @@
 //! with the next one. Code that waits for a port waits for its latch.
 
 use crate::abi::{evtchnop, nr, SharedInfo, DOMID_SELF};
-use crate::{hypercall, shared, witness};
+use crate::{hypercall, machine, shared, witness};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 /// Ports that this kernel may use; Xen gives out the lowest free one.
@@ -57,15 +57,27 @@ pub fn total() -> u64 {
 
 /// Masks upcalls; returns whether they were unmasked before.
 pub fn mask_upcalls() -> bool {
-    shared::vcpu().upcall_mask.swap(1, SeqCst) == 0
+    (machine::this().mask)(shared::vcpu())
 }
 
 /// Unmasks upcalls and takes the one that is due, if any.
 pub fn unmask_upcalls() {
-    shared::vcpu().upcall_mask.store(0, SeqCst);
-    if shared::vcpu().upcall_pending.load(SeqCst) != 0 {
-        hypercall::nothing();
-    }
+    (machine::this().unmask)(shared::vcpu());
+}
+
+/// Unmasks upcalls without an exit.
+pub fn allow_upcalls() {
+    (machine::this().allow)(shared::vcpu());
+}
+
+/// Whether upcalls are masked.
+pub fn are_upcalls_masked() -> bool {
+    (machine::this().is_masked)(shared::vcpu())
+}
+
+/// Gives up the CPU until an event arrives; unmasks upcalls.
+pub fn block() {
+    (machine::this().block)();
 }
 
 /// Blocks until any port is latched after `since` (a value of [`total`]).
@@ -75,7 +87,7 @@ pub fn wait_any(since: u64) {
         // No exit lies between this test and the block, which unmasks: a port
         // that becomes pending in between makes it return at once.
         if total() == since {
-            hypercall::block();
+            block();
         } else {
             unmask_upcalls();
         }
@@ -130,14 +142,21 @@ pub fn bind_ipi() -> Option<u32> {
     (result == 0).then_some(argument[1])
 }
 
-/// A pair of ports of this domain, connected to each other.
-pub fn bind_loopback() -> Option<(u32, u32)> {
+/// A new port that the domain `remote` may bind to.
+pub fn offer(remote: u16) -> Option<u32> {
     #[repr(C)]
     struct Unbound {
         domain: u16,
         remote: u16,
         port: u32,
     }
+    let mut unbound = Unbound { domain: DOMID_SELF, remote, port: 0 };
+    let result = hypercall::op(nr::EVENT_CHANNEL_OP, evtchnop::ALLOC_UNBOUND, &mut unbound);
+    (result == 0).then_some(unbound.port)
+}
+
+/// A pair of ports of this domain, connected to each other.
+pub fn bind_loopback() -> Option<(u32, u32)> {
     #[repr(C)]
     struct Interdomain {
         remote: u16,
@@ -145,13 +164,10 @@ pub fn bind_loopback() -> Option<(u32, u32)> {
         remote_port: u32,
         local_port: u32,
     }
-    let mut unbound = Unbound { domain: DOMID_SELF, remote: DOMID_SELF, port: 0 };
-    if hypercall::op(nr::EVENT_CHANNEL_OP, evtchnop::ALLOC_UNBOUND, &mut unbound) != 0 {
-        return None;
-    }
-    let mut pair = Interdomain { remote: DOMID_SELF, pad: 0, remote_port: unbound.port, local_port: 0 };
+    let port = offer(DOMID_SELF)?;
+    let mut pair = Interdomain { remote: DOMID_SELF, pad: 0, remote_port: port, local_port: 0 };
     let result = hypercall::op(nr::EVENT_CHANNEL_OP, evtchnop::BIND_INTERDOMAIN, &mut pair);
-    (result == 0).then_some((unbound.port, pair.local_port))
+    (result == 0).then_some((port, pair.local_port))
 }
 
 /// Closes a port.

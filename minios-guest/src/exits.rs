@@ -2,11 +2,11 @@
 //!
 //! On a domain whose inputs change only at sync points nothing can slip through:
 //! each content that was ever visible is seen. The shared info page is mapped by
-//! the first exit, so what came at sync points 0 and 1 is seen together: the last
+//! the first exit of a PV guest, or a later one of a PVH guest, so what came up to that is seen together: the last
 //! time page content, and the set of ports.
 
-use crate::{event, hypercall, shared, witness};
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use crate::{event, hypercall, machine, shared, witness};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 static LAST_TIME: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 static LAST_WALLCLOCK: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
@@ -20,6 +20,21 @@ pub fn init() {
 pub fn passed() {
     witness::count_exit();
     look();
+}
+
+/// After an exception, a system call, or the way to user mode: an exit of some guests.
+pub fn trapped() {
+    if machine::this().traps_exit {
+        passed();
+    }
+}
+
+/// The handler of one of them, or of an upcall, is about to return. What comes in with that is looked at after the
+/// interrupted exit, or by the next upcall.
+pub fn returning() {
+    if machine::this().traps_exit {
+        witness::count_exit();
+    }
 }
 
 /// Notes changes of the time page, the wall clock and the pending ports.
@@ -71,7 +86,7 @@ pub fn upcall() {
     witness::UPCALLS.fetch_add(1, Relaxed);
     look();
     if NEST.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
-        shared::vcpu().upcall_mask.store(0, SeqCst);
+        event::allow_upcalls();
         hypercall::notify(NEST_PORT.load(Relaxed) as u32);
     }
 }

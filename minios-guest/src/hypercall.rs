@@ -5,12 +5,41 @@
 //! part of the kernel.
 
 use crate::abi::{evtchnop, nr, schedop, vcpuop};
-use core::arch::asm;
-use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use core::arch::{asm, global_asm};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
 
 extern "C" {
     /// The page that Xen fills with hypercall stubs of 32 bytes.
     pub static hypercall_page: [u8; 4096];
+}
+
+// The instruction by itself.
+global_asm!(
+    ".pushsection .text",
+    ".globl hypercall_instruction",
+    "hypercall_instruction: syscall",
+    "ret",
+    ".popsection"
+);
+
+extern "C" {
+    fn hypercall_instruction();
+}
+
+/// Address of a hypercall's instruction, whatever its number, and a return behind it; 0: PV's.
+static ENTRY: AtomicU64 = AtomicU64::new(0);
+
+/// From now on hypercalls of any number are made by the instruction at this address, which a return follows.
+pub fn enter_through(address: u64) {
+    ENTRY.store(address, Relaxed);
+}
+
+/// The address to call with the hypercall's number in rax.
+pub fn entry() -> u64 {
+    match ENTRY.load(Relaxed) {
+        0 => hypercall_instruction as *const () as u64,
+        address => address,
+    }
 }
 
 /// A `fn()`, or null.
@@ -65,7 +94,7 @@ pub unsafe fn call(number: u64, a: [u64; 5]) -> i64 {
     result
 }
 
-/// Calls Xen by the `syscall` instruction, with any number at all, and has the
+/// Calls Xen by the instruction itself, with any number at all, and has the
 /// exit watched. For hostile calls.
 ///
 /// # Safety
@@ -75,7 +104,7 @@ pub unsafe fn any(number: u64, a: [u64; 5]) -> i64 {
     // SAFETY: the caller vouches for the arguments; Xen keeps all registers
     // but rax, rcx, r11 and perhaps the argument registers.
     unsafe {
-        asm!("syscall", inlateout("rax") number => result,
+        asm!("call {entry}", entry = in(reg) entry(), inlateout("rax") number => result,
             inlateout("rdi") a[0] => _, inlateout("rsi") a[1] => _,
             inlateout("rdx") a[2] => _, inlateout("r10") a[3] => _,
             inlateout("r8") a[4] => _, lateout("rcx") _, lateout("r11") _);
@@ -106,11 +135,6 @@ pub fn vcpu_op<T>(command: u64, argument: &mut T) -> i64 {
 /// A hypercall that does nothing: Xen looks for pending upcalls on the way back.
 pub fn nothing() {
     plain(nr::XEN_VERSION, [0; 5]);
-}
-
-/// Gives up the CPU until an event arrives; unmasks upcalls.
-pub fn block() {
-    plain(nr::SCHED_OP, [schedop::BLOCK, 0, 0, 0, 0]);
 }
 
 /// Gives up the rest of the time slice.

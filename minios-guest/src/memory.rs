@@ -1,16 +1,16 @@
 //! Frames, page-table entries and the few pages that this kernel plays with.
 //!
-//! The domain builder's page tables map the kernel and everything it loaded at
+//! The domain builder's page tables, or a PVH guest's own, map the kernel and everything that was loaded at
 //! [`VIRT_BASE`] plus the pseudo-physical address. No further memory is used:
 //! whatever needs a page takes one of the kernel's own zeroed pages.
 
-use crate::abi::{memop, mmuext, nr, MemoryExchange, MemoryReservation, MmuUpdate, MmuextOp, DOMID_SELF};
-use crate::abi::{MACHINE_TO_PHYS, UVMF_INVLPG};
-use crate::{hypercall, start};
+use crate::abi::{
+    memop, mmuext, nr, MemoryExchange, MemoryReservation, MmuUpdate, DOMID_SELF, MACHINE_TO_PHYS,
+};
+pub use crate::boot::VIRT_BASE;
+use crate::{hypercall, machine, start};
 use core::cell::UnsafeCell;
 
-/// Virtual address of pseudo-physical address 0 (also in `kernel.lds`).
-pub const VIRT_BASE: u64 = 0xffff_ffff_8000_0000;
 /// Entry flags: present, writable, user (all of a PV kernel is), accessed, dirty.
 pub const PTE_RW: u64 = 0x67;
 /// The same, read-only.
@@ -60,6 +60,26 @@ impl Page {
         unsafe { (self.address() as *mut u64).add(index & 511).write_volatile(value) }
     }
 
+    /// Copies bytes from the page, from `offset` on.
+    pub fn copy_out(&self, offset: usize, to: &mut [u8]) {
+        assert!(offset + to.len() <= 4096, "bytes outside of the page");
+        let from = self.address() as *const u8;
+        for (at, byte) in (offset..).zip(to) {
+            // SAFETY: within the page; the page is mapped when this is called.
+            *byte = unsafe { from.add(at).read_volatile() };
+        }
+    }
+
+    /// Copies bytes into the page, from `offset` on.
+    pub fn copy_in(&self, offset: usize, from: &[u8]) {
+        assert!(offset + from.len() <= 4096, "bytes outside of the page");
+        let to = self.address() as *mut u8;
+        for (at, byte) in (offset..).zip(from) {
+            // SAFETY: within the page; the page is mapped writable when this is called.
+            unsafe { to.add(at).write_volatile(*byte) };
+        }
+    }
+
     /// Sets the whole page to zero.
     pub fn clear(&self) {
         (0..512).for_each(|index| self.write(index, 0));
@@ -71,6 +91,11 @@ impl Page {
     }
 }
 
+/// Whether frames are known by this domain's own numbers; else Xen has a table.
+fn are_frames_own() -> bool {
+    start::info().mfn_list == 0
+}
+
 fn frame_list() -> *mut u64 {
     start::info().mfn_list as *mut u64
 }
@@ -80,13 +105,16 @@ pub fn mfn_of_pfn(pfn: u64) -> u64 {
     if pfn >= start::info().nr_pages {
         return u64::MAX;
     }
+    if are_frames_own() {
+        return pfn;
+    }
     // SAFETY: the builder's list has `nr_pages` entries.
     unsafe { frame_list().add(pfn as usize).read_volatile() }
 }
 
 /// Notes that `pfn` is now backed by `mfn`.
 pub fn set_mfn_of_pfn(pfn: u64, mfn: u64) {
-    if pfn < start::info().nr_pages {
+    if pfn < start::info().nr_pages && !are_frames_own() {
         // SAFETY: as in `mfn_of_pfn`; the list is ordinary memory of ours.
         unsafe { frame_list().add(pfn as usize).write_volatile(mfn) }
     }
@@ -94,6 +122,9 @@ pub fn set_mfn_of_pfn(pfn: u64, mfn: u64) {
 
 /// Our frame number of a machine frame of ours, from Xen's table.
 pub fn pfn_of_mfn(mfn: u64) -> u64 {
+    if are_frames_own() {
+        return mfn;
+    }
     // SAFETY: Xen maps its table there, readable, for every existing frame.
     unsafe { ((MACHINE_TO_PHYS + mfn * 8) as *const u64).read_volatile() }
 }
@@ -121,26 +152,27 @@ pub fn entry_address(address: u64) -> Option<u64> {
     None
 }
 
+/// The frame that is mapped at an address of the kernel's, if there is one.
+pub fn mapped_frame(address: u64) -> Option<u64> {
+    let at = entry_address(address)?;
+    // SAFETY: an entry of one of the tables that the kernel runs on, all of which are mapped.
+    let entry = unsafe { ((virt_of_mfn(at >> 12) + (at & 0xfff)) as *const u64).read_volatile() };
+    (entry & 1 != 0).then_some((entry & PTE_FRAME) >> 12)
+}
+
 /// Sets the entry of `address`, which must belong to a [`Page`].
 pub fn update_va(address: u64, entry: u64) -> i64 {
-    hypercall::plain(nr::UPDATE_VA_MAPPING, [address, entry, UVMF_INVLPG, 0, 0])
+    (machine::this().map)(address, entry)
 }
 
 /// Writes page-table entries in one batch.
 pub fn mmu_update(updates: &[MmuUpdate]) -> i64 {
-    let mut done = 0u32;
-    let arguments =
-        [updates.as_ptr() as u64, updates.len() as u64, &raw mut done as u64, u64::from(DOMID_SELF), 0];
-    // SAFETY: Xen reads `updates` and writes `done`; both outlive the call.
-    let result = unsafe { hypercall::call(nr::MMU_UPDATE, arguments) };
-    result + i64::from(done)
+    (machine::this().write_entries)(updates)
 }
 
 /// One extended MMU operation.
 pub fn mmuext(cmd: u32, arg1: u64, arg2: u64) -> i64 {
-    let argument = MmuextOp { cmd, pad: 0, arg1, arg2 };
-    // SAFETY: Xen reads one operation, which outlives the call.
-    unsafe { hypercall::call(nr::MMUEXT_OP, [&raw const argument as u64, 1, 0, u64::from(DOMID_SELF), 0]) }
+    (machine::this().extended)(cmd, arg1, arg2)
 }
 
 fn reservation(command: u64, frame: &mut u64) -> i64 {
@@ -166,10 +198,10 @@ pub fn balloon_out(page: &Page) -> bool {
 /// Gets a frame for a page that was ballooned out; it comes back zeroed.
 ///
 /// `increase`: ask for any frame and enter it into the machine-to-physical
-/// table ourselves, instead of letting Xen do both.
+/// table ourselves, instead of letting Xen do both (which it always does where that table is none of ours).
 pub fn balloon_in(page: &Page, increase: bool) -> bool {
     let mut frame = page.pfn();
-    if increase {
+    if increase && !are_frames_own() {
         if reservation(memop::INCREASE_RESERVATION, &mut frame) != 1 {
             return false;
         }

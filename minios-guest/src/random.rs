@@ -23,6 +23,18 @@ impl Random {
         (self.word() >> 11) % limit
     }
 
+    /// An index of a ring that is wrong in one of several ways: up to `near` from a `sane` one, `beyond` it, or anything.
+    pub fn bogus_index(&mut self, sane: u32, near: u64, beyond: u32) -> u32 {
+        match self.below(6) {
+            0 => sane.wrapping_add(self.below(near) as u32),
+            1 => sane.wrapping_sub(self.below(near) as u32),
+            2 => u32::MAX,
+            3 => 0x8000_0000,
+            4 => sane.wrapping_add(beyond),
+            _ => self.word() as u32,
+        }
+    }
+
     /// True once in `n` times.
     pub fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0

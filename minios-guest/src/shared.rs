@@ -1,16 +1,18 @@
 //! The pages shared with Xen and dom0: shared info, console and xenstore rings.
 //!
 //! They are mapped before anything else (the shared info page by the very
-//! first exit of the guest) and stay where they are. Xen and dom0 write
+//! first exit of a PV guest) and stay where they are. Xen and dom0 write
 //! them at any time, so they are only ever read and written through atomics.
 
-use crate::abi::{nr, SharedInfo, VcpuInfo, UVMF_INVLPG};
-use crate::memory::{self, Page};
-use crate::{hypercall, start};
+use crate::abi::{SharedInfo, VcpuInfo};
+use crate::memory::{self, Page, PTE_RW};
+use crate::{hypercall, machine, start, witness};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicU8, Ordering::Relaxed};
 
 /// Its address range takes the mapping of the shared info page.
 static SHARED_SLOT: Page = Page::new();
+/// The same for the rings, where they are not mapped already.
+static RING_SLOTS: [Page; 2] = [const { Page::new() }; 2];
 static SHARED: AtomicU64 = AtomicU64::new(0);
 static CONSOLE: AtomicU64 = AtomicU64::new(0);
 static STORE: AtomicU64 = AtomicU64::new(0);
@@ -53,22 +55,27 @@ pub struct StoreRing {
     pub connection: AtomicU32,
 }
 
-/// Maps the shared info page: the first exit of the guest. Then finds the rings.
+/// Maps the shared info page: the first exit of a PV guest. Then finds the rings.
 pub fn init() {
     let start = start::info();
     let slot = SHARED_SLOT.address();
-    // SAFETY: the slot is a page of its own that nothing else refers to, and
-    // the shared info frame belongs to this domain.
-    let result = unsafe {
-        hypercall::raw(nr::UPDATE_VA_MAPPING, [slot, start.shared_info | memory::PTE_RW, UVMF_INVLPG, 0, 0])
-    };
-    if result != 0 {
+    if (machine::this().share_info)(start, slot) != 0 {
         hypercall::shutdown(crate::abi::schedop::SHUTDOWN_CRASH);
     }
     SHARED.store(slot, Relaxed);
     hypercall::exited();
-    CONSOLE.store(memory::virt_of_mfn(start.console_mfn), Relaxed);
-    STORE.store(memory::virt_of_mfn(start.store_mfn), Relaxed);
+    witness::MAPPED.store(witness::EXITS.load(Relaxed), Relaxed);
+    CONSOLE.store(ring(start.console_mfn, &RING_SLOTS[0]), Relaxed);
+    STORE.store(ring(start.store_mfn, &RING_SLOTS[1]), Relaxed);
+}
+
+/// Where a ring is mapped: by the builder, if it is in the domain's memory, or else from now on at the slot.
+fn ring(mfn: u64, slot: &Page) -> u64 {
+    if memory::pfn_of_mfn(mfn) < start::info().nr_pages {
+        return memory::virt_of_mfn(mfn);
+    }
+    slot.remap(mfn << 12 | PTE_RW);
+    slot.address()
 }
 
 /// The shared info page, once it is mapped.
@@ -94,7 +101,7 @@ pub fn vcpu() -> &'static VcpuInfo {
 
 /// The console ring.
 pub fn console() -> &'static ConsoleRing {
-    // SAFETY: the builder mapped the ring page; all of it is atomics.
+    // SAFETY: the ring page is mapped there; all of it is atomics.
     unsafe { &*(CONSOLE.load(Relaxed) as *const ConsoleRing) }
 }
 

@@ -3,15 +3,23 @@
 //! An exception is either expected (a *probe* set [`set_resume`] before it
 //! provoked one) or the end: it is printed and the domain is crashed.
 
-use crate::abi::{nr, schedop, TrapInfo, FLAT_KERNEL_CS};
-use crate::boot::{self, failsafe_entry, trap_syscall, upcall_entry, TrapFrame};
-use crate::{console, exits, hypercall, shared, user, witness};
+use crate::abi::schedop;
+use crate::boot::TrapFrame;
+use crate::{console, exits, hypercall, machine, shared, user};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const VECTOR_SYSCALL: u64 = 256;
 const VECTOR_UPCALL: u64 = 257;
 /// Xen could not load a segment register.
 pub const VECTOR_FAILSAFE: u64 = 258;
+
+const VECTOR_APIC_TIMER: u64 = 259;
+const VECTOR_APIC_SPURIOUS: u64 = 260;
+
+/// Interrupts of the local APIC's timer.
+pub static APIC_TICKS: AtomicU64 = AtomicU64::new(0);
+/// Where its end is told: an address to write 0 to.
+pub static APIC_EOI: AtomicU64 = AtomicU64::new(0);
 
 /// Where the next exception resumes; 0: exceptions are fatal.
 pub static RESUME: AtomicU64 = AtomicU64::new(0);
@@ -36,40 +44,14 @@ pub fn leave_at(from: u64, to: u64) {
     LEAVE[1].store(to, Relaxed);
 }
 
-/// Registers traps and callbacks with Xen.
+/// Sets up exceptions, system calls and upcalls.
 pub fn init() {
-    set_trap_table();
-    // SAFETY: the three entries follow Xen's calling convention.
-    unsafe {
-        hypercall::call(
-            nr::SET_CALLBACKS,
-            [
-                upcall_entry as *const () as u64,
-                failsafe_entry as *const () as u64,
-                trap_syscall as *const () as u64,
-                0,
-                0,
-            ],
-        );
-    }
+    (machine::this().set_traps)();
 }
 
-/// Registers the trap table.
-pub fn set_trap_table() {
-    let empty = TrapInfo { vector: 0, flags: 0, cs: 0, address: 0 };
-    let mut table = [empty; boot::TRAPS + 1];
-    for (slot, (vector, flags, address)) in table.iter_mut().zip(boot::trap_entries()) {
-        *slot = TrapInfo { vector, flags, cs: FLAT_KERNEL_CS, address };
-    }
-    // SAFETY: the table is alive during the call, ends with an empty entry,
-    // and its handlers follow Xen's calling convention.
-    unsafe { hypercall::call(nr::SET_TRAP_TABLE, [table.as_ptr() as u64, 0, 0, 0, 0]) };
-}
-
-/// Takes the trap table away: the next exception kills the domain.
+/// Takes exceptions away: the next one kills the domain.
 pub fn clear_trap_table() {
-    // SAFETY: a null table is Xen's way to clear it.
-    unsafe { hypercall::call(nr::SET_TRAP_TABLE, [0; 5]) };
+    (machine::this().clear_traps)();
 }
 
 /// The next exception resumes at `address` instead of being fatal.
@@ -94,25 +76,33 @@ extern "C" fn trap_handler(frame: &mut TrapFrame) {
             user::upcall(frame);
         }
         VECTOR_SYSCALL => {
-            exits::passed();
+            exits::trapped();
             user::syscall(frame);
         }
+        VECTOR_APIC_TIMER => {
+            APIC_TICKS.fetch_add(1, Relaxed);
+            let end = APIC_EOI.load(Relaxed) as *mut u32;
+            if !end.is_null() {
+                // SAFETY: whoever made the timer's interrupts mapped the register there.
+                unsafe { end.write_volatile(0) };
+                exits::passed();
+            }
+        }
+        VECTOR_APIC_SPURIOUS => {}
         _ => {
-            exits::passed();
+            exits::trapped();
             exception(frame);
         }
     }
-    // The return is a hypercall; what comes in with it is looked at after the
-    // interrupted exit, or by the next upcall.
-    witness::count_exit();
+    exits::returning();
 }
 
 fn exception(frame: &mut TrapFrame) {
-    let cr2 = shared::vcpu().cr2.load(Relaxed);
+    let cr2 = (machine::this().fault_address)(shared::vcpu());
     let resume = RESUME.swap(0, Relaxed);
     let stack = RESUME_STACK.swap(0, Relaxed);
     let user = frame.cs & 3 == 3 && stack == 0;
-    let tolerated = TOLERANT.load(Relaxed) != 0 && matches!(frame.vector, 1 | 3 | 4 | 128 | VECTOR_FAILSAFE);
+    let tolerated = TOLERANT.load(Relaxed) != 0 && matches!(frame.vector, 1..=4 | 128 | VECTOR_FAILSAFE);
     if resume == 0 && !user && !tolerated {
         fatal(frame, cr2);
     }
@@ -139,8 +129,8 @@ fn exception(frame: &mut TrapFrame) {
         frame.rip = resume;
         if stack != 0 {
             frame.rsp = stack;
-            frame.cs = u64::from(FLAT_KERNEL_CS & !3);
-            frame.ss = u64::from(crate::abi::FLAT_KERNEL_SS & !3);
+            frame.cs = u64::from(machine::this().kernel.cs);
+            frame.ss = u64::from(machine::this().kernel.ss);
             frame.rflags = 0x202;
         }
     }
@@ -151,6 +141,7 @@ fn fatal(frame: &TrapFrame, cr2: u64) -> ! {
     let name = match frame.vector {
         0 => "divide error",
         1 => "debug",
+        2 => "NMI",
         3 => "breakpoint",
         6 => "invalid opcode",
         8 => "double fault",

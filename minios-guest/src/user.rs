@@ -1,18 +1,17 @@
 //! A little user mode: an address space of its own and code that makes system calls.
 //!
 //! Under 64-bit PV the kernel and its user programs both run in ring 3, with
-//! two top page tables; Xen switches them at `syscall` and at exceptions.
+//! two top page tables; Xen switches them at `syscall` and at exceptions. A PVH guest
+//! has one, and rings of its own.
 
-use crate::abi::{mmuext, nr, FLAT_KERNEL_CS, FLAT_KERNEL_SS};
 use crate::boot::TrapFrame;
-use crate::hypercall;
-use crate::memory::{self, Page, PTE_RO, PTE_RW};
+use crate::memory::{Page, PTE_RO, PTE_RW};
+use crate::{exits, machine};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Where the program's page is mapped in user space, writable; its stack too.
 const USER_CODE: u64 = 0x40_0000;
-const STACK_SWITCH: u64 = 3;
 
 /// Top table, the three below it, and the program's page.
 static TABLES: [Page; 4] = [const { Page::new() }; 4];
@@ -113,11 +112,7 @@ pub fn prepare() -> bool {
     if TABLES.iter().any(|table| table.remap((table.mfn() << 12) | PTE_RO) != 0) {
         return false;
     }
-    let root = TABLES[0].mfn();
-    let stack = trap_stack();
-    let ready = memory::mmuext(mmuext::PIN_L4_TABLE, root, 0) == 0
-        && memory::mmuext(mmuext::NEW_USER_BASEPTR, root, 0) == 0
-        && hypercall::plain(STACK_SWITCH, [u64::from(FLAT_KERNEL_SS), stack, 0, 0, 0]) == 0;
+    let ready = (machine::this().user_tables)(TABLES[0].mfn(), trap_stack());
     READY.store(u64::from(ready), Relaxed);
     ready
 }
@@ -165,51 +160,45 @@ pub fn upcall(frame: &mut TrapFrame) {
 
 /// Goes to user mode; returns when [`leave`] was called.
 fn enter(address: u64, seed: u64, rounds: u64) {
-    // SAFETY: the frame for the iret hypercall starts the program in user
+    let machine = machine::this();
+    // SAFETY: the frame starts the program in user
     // mode; it comes back at label 2 with the kernel's stack pointer, through
     // `leave`. All registers are declared lost, rbx and rbp are kept on the stack.
     unsafe {
         asm!(
             "push rbx",
             "push rbp",
-            "lea rax, [rip + 2f]",
-            "mov [r8 + 8], rax",
+            "lea r12, [rip + 2f]",
+            "mov [r8 + 8], r12",
             "mov [r8], rsp",
             "push r9",
             "push rcx",
             "push 0x202",
             "push r10",
             "push r11",
-            "push 0",           // flags
-            "push 0",           // rcx
-            "push 0",           // r11
-            "push 0",           // rax
-            "mov eax, {iret}",
-            "syscall",
+            "jmp rax",
             "2:",
             "pop rbp",
             "pop rbx",
-            iret = const nr::IRET,
             inout("r8") RETURN.as_ptr() => _,
-            inout("r9") u64::from(FLAT_KERNEL_SS) => _,
-            inout("r10") u64::from(FLAT_KERNEL_CS | 3) => _,
+            inout("r9") u64::from(machine.user.ss) => _,
+            inout("r10") u64::from(machine.user.cs) => _,
             inout("r11") address => _,
             inout("rcx") USER_CODE + 4096 => _,
             inout("rdi") seed => _, inout("rsi") rounds.max(1) => _,
-            out("rax") _, out("r12") _, out("r13") _, out("r14") _, out("r15") _,
+            inout("rax") machine.frame_return as *const () as u64 => _, out("r12") _, out("r13") _, out("r14") _, out("r15") _,
             clobber_abi("sysv64"),
         );
     }
-    crate::witness::count_exit();
-    crate::exits::look();
+    exits::trapped();
 }
 
 /// Changes the frame so that the return goes to the kernel code that waits in [`run`].
 fn leave(frame: &mut TrapFrame) {
     frame.rsp = RETURN[0].load(Relaxed);
     frame.rip = RETURN[1].load(Relaxed);
-    frame.cs = u64::from(FLAT_KERNEL_CS & !3);
-    frame.ss = u64::from(FLAT_KERNEL_SS & !3);
+    frame.cs = u64::from(machine::this().kernel.cs);
+    frame.ss = u64::from(machine::this().kernel.ss);
     frame.rflags = 0x202;
 }
 

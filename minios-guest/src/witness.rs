@@ -15,7 +15,9 @@
 //!
 //! Who feeds them is elsewhere: [`crate::exits`] after every exit of the guest,
 //! and whoever reads the TSC or the console. Exits are counted too: the n-th exit
-//! of the guest is sync point n.
+//! of the guest is sync point n. Those of a PVH guest are hypercalls, RDTSC, CPUID, HLT, and what its first
+//! instructions do: RDMSR and WRMSR, writes to CR0 and CR4, XSETBV. What else may be an exit there
+//! (ports, the local APIC, debug exceptions) is not counted: `observe` does nothing of the kind.
 //!
 //! Updates are not atomic as a whole: an upcall in the middle of one (possible
 //! on an unlogged domain only) makes that domain's digest meaningless, no more.
@@ -37,7 +39,12 @@ impl Digest {
 
     /// Feeds one input.
     pub fn feed(&self, bytes: &[u8]) {
-        let hash = bytes.iter().fold(self.hash.load(Relaxed), |hash, byte| {
+        self.feed_all(&[bytes]);
+    }
+
+    /// Feeds one input of several parts.
+    pub fn feed_all(&self, parts: &[&[u8]]) {
+        let hash = parts.iter().copied().flatten().fold(self.hash.load(Relaxed), |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
         self.hash.store(hash, Relaxed);
@@ -67,6 +74,8 @@ pub static BYTES: Digest = Digest::new();
 pub static WALLCLOCK: Digest = Digest::new();
 /// Exits made by the guest: the number of the last sync point.
 pub static EXITS: AtomicU64 = AtomicU64::new(0);
+/// How many it had made when it had mapped the shared info page.
+pub static MAPPED: AtomicU64 = AtomicU64::new(0);
 /// Upcalls taken.
 pub static UPCALLS: AtomicU64 = AtomicU64::new(0);
 

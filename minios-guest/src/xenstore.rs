@@ -9,7 +9,10 @@ const RING_BYTES: u32 = 1024;
 /// Message types of the wire protocol.
 const DIRECTORY: u32 = 1;
 const READ: u32 = 2;
+const WATCH: u32 = 4;
+const UNWATCH: u32 = 5;
 const WRITE: u32 = 11;
+const REMOVE: u32 = 13;
 const ERROR: u32 = 16;
 
 static NEXT_REQUEST: AtomicU32 = AtomicU32::new(1);
@@ -45,6 +48,32 @@ pub fn list(path: &[u8], buffer: &mut [u8]) -> Result<usize, Error> {
 /// Sets the value at `path`.
 pub fn write(path: &[u8], value: &[u8], buffer: &mut [u8]) -> Result<usize, Error> {
     request(WRITE, &[path, b"\0", value], buffer)
+}
+
+/// Removes `path` and what is below it.
+pub fn remove(path: &[u8], buffer: &mut [u8]) -> Result<usize, Error> {
+    request(REMOVE, &[path, b"\0"], buffer)
+}
+
+/// From now on [`has_news`] when something at `path` or below it may have changed.
+pub fn watch(path: &[u8], buffer: &mut [u8]) -> Result<usize, Error> {
+    request(WATCH, &[path, b"\0", path, b"\0"], buffer)
+}
+
+/// Ends that.
+pub fn unwatch(path: &[u8], buffer: &mut [u8]) -> Result<usize, Error> {
+    request(UNWATCH, &[path, b"\0", path, b"\0"], buffer)
+}
+
+/// Whether a watched path has news. The next request of any kind takes them.
+pub fn has_news() -> bool {
+    let ring = shared::store();
+    ring.rsp_cons.load(Relaxed) != ring.rsp_prod.load(Acquire)
+}
+
+/// Waits for news.
+pub fn wait_for_news() {
+    retry(has_news);
 }
 
 fn request(kind: u32, parts: &[&[u8]], buffer: &mut [u8]) -> Result<usize, Error> {

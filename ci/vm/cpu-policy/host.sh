@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A logged guest's CPU policy lacks the instructions that cannot be trapped; cpuid= cannot bring them back. Control: unlogged.
+# The CPU policy of a logged guest, PV or PVH, lacks the instructions that cannot be trapped; cpuid= cannot bring them back.
+# Control: unlogged.
 # takes: 53 s
 set -euo pipefail
 here=$(dirname "$0")

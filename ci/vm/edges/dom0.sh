@@ -140,7 +140,18 @@ segments() {
     wait_console stale '^edges: segments'
     quiet_processors
     expect 'a selector whose descriptor is gone' failsafe "$(said stale 'segments ')"
-    note 'the gaps that are known show'
+}
+
+# The same look has a page of the LDT counted as one.
+tables() {
+    busy_processors
+    logged ldt /guests/minios 'cmdline="edges tables"' 'memory=16'
+    wait_console ldt "^edges: the LDT's page"
+    quiet_processors
+    given=$(said ldt "the LDT's page given ")
+    note "a page of the LDT, of 8 times: given $given"
+    at_once=${given%% *} later=${given#*, } later=${later%% *}
+    [ "$at_once" -gt "$later" ] || fail 'the host does not show in a page of an LDT'
 }
 
 # The failsafe callback in the midst of long hypercalls: they are done all the same, once.
@@ -190,7 +201,7 @@ offline() {
     expect 'state of the frame: online again' 0 "$(command offline query "$frame")"
 }
 
-[ $# -gt 0 ] || set -- full long lists failsafe reconnect twice wallclock vcpus offline selectors segments
+[ $# -gt 0 ] || set -- full long lists failsafe reconnect twice wallclock vcpus offline selectors segments tables
 start=start_daemon
 for part; do
     # The first part is to have no reader.

@@ -54,8 +54,13 @@ refused 'replay without frames' 'set arena_mfn and arena_frames to those of the 
 
 refused 'two vCPUs' 'a domain of 2 vCPUs cannot be logged: set vcpus=1$' "$record" 'vcpus=2'
 refused 'a vCPU to plug in' 'set vcpus=1 and maxvcpus=1' "$record" 'maxvcpus=2'
-refused 'HVM' 'a HVM domain cannot be logged: set type="pv"' "$record" 'type="hvm"'
-refused 'PVH' 'a PVH domain cannot be logged: set type="pv"' "$record" 'type="pvh"'
+refused 'HVM' 'a HVM domain cannot be logged: set type="pvh" or type="pv"' "$record" 'type="hvm"'
+refused 'PVH with shadow page tables' "remove 'hap='" "$record" 'type="pvh"' 'hap=0'
+refused 'PVH with nested guests' "remove 'nestedhvm='" "$record" 'type="pvh"' 'nestedhvm=1'
+refused 'PVH with views of memory' "remove 'altp2m='" "$record" 'type="pvh"' 'altp2m="external"'
+refused 'PVH with the PV shim' "remove 'pvshim='" "$record" 'type="pvh"' 'pvshim=1'
+refused 'PVH with memory that can grow' "remove 'maxmem='" "$record" 'type="pvh"' 'maxmem=64'
+refused 'PVH with a screen' "remove 'vfb='" "$record" 'type="pvh"' 'vfb=["vnc=1"]'
 refused 'memory that can grow' "remove 'maxmem='" "$record" 'maxmem=64'
 refused 'native TSC' "remove 'tsc_mode='" "$record" 'tsc_mode="native"'
 refused 'PCI device' "device pci is not supported for a logged domain: remove 'pci='" "$record" 'pci=["00:01.0"]'
@@ -63,8 +68,11 @@ refused 'I/O ports' "remove 'ioports='" "$record" 'ioports=["2f8-2ff"]'
 refused 'interrupt' "remove 'irqs='" "$record" 'irqs=[4]'
 refused 'I/O memory' "remove 'iomem='" "$record" 'iomem=["fed00,1"]'
 refused 'USB' "remove 'usbctrl='" "$record" 'usbctrl=["version=2,ports=4"]'
-refused 'network' "remove 'vif='" "$record" 'vif=["bridge=xenbr0"]'
-refused 'disk' "remove 'disk='" "$record" 'disk=["/dev/null,raw,xvda,rw"]'
+refused "another domain's network" "the backend of 'vif=' has to be in domain 0" "$record" 'vif=["bridge=xenbr0,backend=other"]'
+refused "another domain's disk" "the backend of 'disk=' has to be in domain 0" "$record" \
+    'disk=["format=raw,vdev=xvda,access=rw,backend=other,target=/dev/null"]'
+refused 'a replay with a disk' "what came from disks and networks is in the log" 'xenlr="replay"' 'type="pvh"' \
+    'disk=["/dev/null,raw,xvda,rw"]'
 refused 'screen' "remove 'vfb='" "$record" 'vfb=["vnc=1"]'
 refused 'channel' "remove 'channel='" "$record" 'channel=["name=a,connection=pty"]'
 refused 'file system' "remove 'p9='" "$record" 'p9=["tag=a,security_model=none,path=/tmp"]'
@@ -124,8 +132,7 @@ denied 'suspend' 'saving, migrating or suspending it is not possible' xl suspend
 denied 'less memory' 'changing its memory is not possible' xl mem-set logged 16
 denied 'more memory' 'changing its memory is not possible' xl mem-max logged 128
 denied 'vCPUs' 'changing its vCPUs is not possible' xl vcpu-set logged 1
-denied 'network' 'attaching a device is not possible' xl network-attach logged bridge=xenbr0
-denied 'disk' 'attaching a device is not possible' xl block-attach logged 'format=raw,vdev=xvda,access=r,target=/dev/null'
+denied 'USB' 'attaching a device is not possible' xl usbctrl-attach logged version=2 ports=4
 denied 'pin' 'must stay on CPU 1' xl vcpu-pin logged 0 0
 expect 'still there' "$id" "$(domid logged)"
 xl destroy logged

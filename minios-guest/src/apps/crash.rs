@@ -1,11 +1,12 @@
-//! `crash [triple|shutdown] [ms=N]`: runs a moment, then takes a page fault that nobody handles.
+//! `crash [triple|shutdown|halt] [ms=N]`: runs a moment, then takes a page fault that nobody handles.
 //!
 //! `crash=shutdown` (the default): the trap handler prints it and tells Xen
 //! that the domain crashed. `crash=triple`: there is no trap table any more,
-//! and Xen crashes the domain itself.
+//! and Xen ends the domain itself: a PV guest as crashed, a PVH guest as one that wants to reboot.
+//! `crash=halt`: a PVH guest halts with interrupts off, and Xen powers it off.
 
 use crate::clock::{self, MILLISECOND};
-use crate::{cmdline, console, say, trap};
+use crate::{cmdline, console, machine, say, trap};
 
 /// An address that no page table maps.
 const NOWHERE: u64 = 0xdead_0000;
@@ -21,8 +22,10 @@ pub fn run() {
     }
     say!("crash: {variant} after {} ms", (clock::now() - begin) / MILLISECOND);
     console::flush();
-    if variant == "triple" {
-        trap::clear_trap_table();
+    match variant {
+        "triple" => trap::clear_trap_table(),
+        "halt" if machine::is_pvh() => machine::pvh::halt(),
+        _ => {}
     }
     page_fault()
 }

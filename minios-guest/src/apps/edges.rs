@@ -6,13 +6,15 @@
 //! `reconnect`: asks xenstored for a new connection, and goes on when dom0 has introduced the domain anew.
 //! `selectors [turns=N]`: looks for what interrupts of the host do to null selectors, for N turns of a loop.
 //! `segments [turns=N]`: the same for a selector whose descriptor is gone.
+//! `tables [turns=N]`: whether a page of the LDT can be made writable, at once and after N turns with a selector loaded.
 //! `failsafe [hits=N]`: long hypercalls with such a selector loaded, until N of them were interrupted by the failsafe callback.
 //! `lists`: multicalls that timers preempt and whose list cannot be written to.
 //! `offline`: prints a page's frame, and after a key gives that frame to Xen and takes another one, a few times.
 
+use super::pv_only;
 use crate::abi::{mmuext, nr, vcpuop, MmuextOp, DOMID_SELF};
-use crate::memory::{Page, PTE_RO};
-use crate::{clock, cmdline, console, event, exits, hypercall, memory, say, shared, trap, xenstore};
+use crate::memory::{Page, PTE_RO, PTE_RW};
+use crate::{clock, cmdline, console, event, exits, hypercall, machine, memory, say, shared, trap, xenstore};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
@@ -21,15 +23,16 @@ mod lists;
 /// Runs the application.
 pub fn run() {
     match cmdline::operand() {
-        Some("long") => long(),
+        Some("long") => pv_only("edges long", long),
         Some("values") => values(),
         Some("reconnect") => reconnect(),
         Some("wallclock") => wallclock(),
-        Some("selectors") => selectors(),
-        Some("segments") => segments(),
-        Some("failsafe") => failsafe(),
-        Some("lists") => lists::run(),
-        Some("offline") => offline(),
+        Some("selectors") => pv_only("edges selectors", selectors),
+        Some("segments") => pv_only("edges segments", segments),
+        Some("tables") => pv_only("edges tables", tables),
+        Some("failsafe") => pv_only("edges failsafe", failsafe),
+        Some("lists") => pv_only("edges lists", lists::run),
+        Some("offline") => pv_only("edges offline", offline),
         _ => say!("edges: which part?"),
     }
 }
@@ -79,7 +82,7 @@ fn exceptions(count: usize, flags: u64) -> u64 {
 fn long() {
     const ROUNDS: usize = 8;
     const TRAP_FLAG: u64 = 0x100;
-    let debug_register = |number, value| hypercall::plain(nr::SET_DEBUGREG, [number, value, 0, 0, 0]);
+    let debug_register = machine::this().set_debug_register;
     let mut period = clock::MILLISECOND;
     event::mask_upcalls();
     hypercall::vcpu_op(vcpuop::SET_PERIODIC_TIMER, &mut period);
@@ -230,6 +233,31 @@ fn segments() {
         "another exception"
     };
     say!("edges: segments {what}");
+}
+
+/// Makes the LDT's page writable for a moment, when its entries have been forgotten and its selector was loaded for so many
+/// turns: false if somebody has looked at the LDT meanwhile.
+fn is_given(turns: u64, size: &mut u64) -> bool {
+    load_selector(FIRST);
+    // Another size, so that Xen forgets what it has mapped.
+    *size = 3 - *size;
+    assert!(memory::mmuext(mmuext::SET_LDT, TABLE.address(), *size) == 0, "no LDT of another size");
+    // SAFETY: counts in a register.
+    unsafe { asm!("2: dec {left}", "jnz 2b", left = inout(reg) turns => _) };
+    // Nobody looks at it from here on.
+    load_selector(0);
+    let given = TABLE.remap(TABLE.mfn() << 12 | PTE_RW) == 0;
+    assert!(!given || TABLE.remap(TABLE.mfn() << 12 | PTE_RO) == 0, "the LDT stays writable");
+    given
+}
+
+fn tables() {
+    const ROUNDS: usize = 8;
+    let turns = cmdline::number("turns").unwrap_or(100_000_000);
+    let mut size = 1;
+    load_table();
+    let [at_once, later] = [1, turns].map(|turns| (0..ROUNDS).filter(|_| is_given(turns, &mut size)).count());
+    say!("edges: the LDT's page given {at_once} times at once, {later} after a while");
 }
 
 /// The first operation of a long call and the last one each clear a page: Xen did all of them, or stopped on the way.

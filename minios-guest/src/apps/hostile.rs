@@ -9,7 +9,7 @@
 //! Nothing here waits for dom0 without a limit: the rings may be dead by then.
 
 use crate::random::{Checksum, Random};
-use crate::{cmdline, console, event, exits, say, trap, user, witness};
+use crate::{cmdline, console, event, exits, machine, say, trap, user, witness};
 use core::sync::atomic::Ordering::Relaxed;
 
 mod areas;
@@ -39,7 +39,7 @@ pub struct Hostile {
 /// An operation and how often it comes, relative to the others.
 type Operation = (u64, fn(&mut Hostile));
 
-const OPERATIONS: [Operation; 16] = [
+const PV: &[Operation] = &[
     (400, calls::direct),
     (60, calls::in_multicall),
     (10, calls::callbacks),
@@ -58,6 +58,25 @@ const OPERATIONS: [Operation; 16] = [
     (100, privileged::instruction),
 ];
 
+/// The same, but for the page table.
+const PVH: &[Operation] = &[
+    (400, calls::direct),
+    (60, calls::in_multicall),
+    (10, calls::vectors),
+    (20, rings::console_indices),
+    (20, rings::store_indices),
+    (30, areas::time_and_runstate),
+    (4, areas::vcpu_info),
+    (20, areas::storm),
+    (10, areas::nested_upcalls),
+    (20, areas::mask_bits),
+    (40, cpu::single_step),
+    (30, cpu::breakpoints),
+    (60, cpu::irets),
+    (400, domains::numbers),
+    (200, privileged::instruction),
+];
+
 /// Runs the application.
 pub fn run() {
     let seed = cmdline::operand().and_then(cmdline::parse).unwrap_or(1);
@@ -71,19 +90,23 @@ pub fn run() {
     let own_number = domains::own_number();
     let mut hostile = Hostile { random: Random::new(seed), sum: Checksum(seed), port, own_number };
     let only = cmdline::number("only");
-    let weights: u64 = OPERATIONS.iter().map(|(weight, _)| weight).sum();
+    let operations = if machine::is_pvh() { PVH } else { PV };
+    let weights: u64 = operations.iter().map(|(weight, _)| weight).sum();
 
     say!("hostile: seed {seed}, {steps} steps");
     console::flush();
     trap::TOLERANT.store(1, Relaxed);
     for step in 1..=steps {
         let mut at = hostile.random.below(weights);
-        for (index, (weight, operation)) in OPERATIONS.into_iter().enumerate() {
-            if only.map_or(at < weight, |only| only == index as u64) {
+        for (index, (weight, operation)) in operations.iter().enumerate() {
+            if only.map_or(at < *weight, |only| only == index as u64) {
                 operation(&mut hostile);
                 break;
             }
-            at = at.saturating_sub(weight);
+            at = at.saturating_sub(*weight);
+        }
+        if machine::is_pvh() {
+            machine::pvh::repair();
         }
         if step % PROGRESS_STEPS == 0 {
             rings::report(format_args!("hostile: step {step} checksum {:016x}\r\n", hostile.sum.0));

@@ -64,7 +64,7 @@ fn freeze() {
         [&witness::TSC, &witness::TIME, &witness::PORTS, &witness::BYTES, &witness::WALLCLOCK]
             .map(|class| (class.count(), class.hash()));
     let upcalls = witness::UPCALLS.load(Relaxed);
-    let sync = witness::EXITS.load(Relaxed);
+    let (sync, mapped) = (witness::EXITS.load(Relaxed), witness::MAPPED.load(Relaxed));
 
     say!(
         "observe: digest {digest:016x} tsc={} time={} upcalls={upcalls} ports={} bytes={}",
@@ -75,7 +75,7 @@ fn freeze() {
     );
     say!(
         "observe: classes tsc={:016x} time={:016x} ports={:016x} bytes={:016x} \
-         wallclock={:016x}/{} sync={sync}",
+         wallclock={:016x}/{} sync={sync} mapped={mapped}",
         tsc.1,
         time.1,
         ports.1,

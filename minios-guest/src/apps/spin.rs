@@ -4,10 +4,10 @@
 //! the guest goes round in a loop of this kind, without an exit, until its upcall
 //! handler has run. What the loops change goes into a sum that is printed.
 
-use crate::abi::nr;
+use crate::abi::{nr, TrapInfo, FLAT_KERNEL_CS};
 use crate::clock::{self, MILLISECOND};
 use crate::memory::Page;
-use crate::{cmdline, event, exits, hypercall, say, shared, trap, user};
+use crate::{cmdline, event, exits, hypercall, machine, say, shared, trap, user};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -25,6 +25,7 @@ const KINDS: &[(&str, Loop)] = &[
     ("memory", memory),
     ("hidden", hidden),
     ("nested", nested),
+    ("wide", wide),
     ("calls", calls),
     ("flags", flags),
     ("rep", rep),
@@ -38,6 +39,7 @@ const KINDS: &[(&str, Loop)] = &[
     ("breakpoints", breakpoints),
     ("all-breakpoints", all_breakpoints),
     ("step", step),
+    ("soft", soft),
     ("deaf", deaf),
 ];
 
@@ -87,9 +89,15 @@ fn still(start: u64) -> u64 {
 
 global_asm!(
     ".pushsection .text",
-    ".globl spin_forever, spin_over",
+    ".globl spin_forever, spin_over, spin_soft",
     "spin_forever: jmp spin_forever",
     "spin_over: ret",
+    "spin_soft: pop rcx",
+    "pop r11",
+    // Xen has taken the privilege level out of the selectors, by which it tells the kernel.
+    "or qword ptr [rsp + 8], 3",
+    "or qword ptr [rsp + 32], 3",
+    "iretq",
     ".popsection"
 );
 
@@ -152,6 +160,20 @@ fn nested(start: u64) -> u64 {
     COUNTER[0].read(0)
 }
 
+/// A word that no register points to counts to more than the hits that a place is proven with, over and
+/// over; how often, is in a page that a register points to.
+fn wide(start: u64) -> u64 {
+    // SAFETY: as above.
+    unsafe {
+        asm!("2:", ".rept 200", "imul {one}, {one}", ".endr", "inc qword ptr [rip + {inner}]",
+            "cmp qword ptr [rip + {inner}], 20000", "jne 3f", "mov qword ptr [rip + {inner}], 0", "inc qword ptr [{outer}]",
+            "3: cmp [{seen}], {start}", "je 2b",
+            inner = sym COUNTER, outer = in(reg) COUNTER[1].address(), one = inout(reg) 1u64 => _,
+            seen = in(reg) seen(), start = in(reg) start);
+    }
+    COUNTER[0].read(0) ^ COUNTER[1].read(0) << 32
+}
+
 /// Calls of a function that works for a while: there are addresses that are seldom passed through.
 fn calls(start: u64) -> u64 {
     let mut sum = 1u64;
@@ -159,6 +181,11 @@ fn calls(start: u64) -> u64 {
         sum = deeper(sum, 3);
     }
     sum
+}
+
+/// Some of what [`calls`] does, for others.
+pub(crate) fn work_with_calls(sum: u64) -> u64 {
+    deeper(sum, 1)
 }
 
 #[inline(never)]
@@ -257,7 +284,7 @@ fn has_avx() -> bool {
 fn masked(start: u64) -> u64 {
     event::mask_upcalls();
     crate::apps::compute::work(20_000_000);
-    shared::vcpu().upcall_mask.store(0, Relaxed);
+    event::allow_upcalls();
     still(start)
 }
 
@@ -292,7 +319,7 @@ fn rewriting(start: u64) -> u64 {
 }
 
 fn debug_register(number: u64, value: u64) {
-    hypercall::plain(nr::SET_DEBUGREG, [number, value, 0, 0, 0]);
+    (machine::this().set_debug_register)(number, value);
 }
 
 /// Some debug registers are the guest's own.
@@ -300,12 +327,14 @@ fn breakpoints(start: u64) -> u64 {
     with_breakpoints(0x5, start)
 }
 
-/// All of them are: nothing can be forced. The loop ends by itself.
+/// All of them are: nothing can be forced. The loop ends by itself; the timer is set once the last hypercall before it is near, so that
+/// its event finds the loop begun.
 fn all_breakpoints(_: u64) -> u64 {
     for number in 0..4 {
         debug_register(number, COUNTER[1].address());
     }
     debug_register(7, 0x55);
+    hypercall::set_timer(clock::now() + 30 * MILLISECOND);
     let sum = crate::apps::compute::work(100_000_000);
     debug_register(7, 0);
     sum
@@ -334,6 +363,25 @@ fn step(start: u64) -> u64 {
     trap::TRACE.store(0, Relaxed);
     trap::TOLERANT.store(0, Relaxed);
     count
+}
+
+extern "C" {
+    fn spin_soft();
+}
+
+/// Software interrupts that Xen hands to the kernel without counting, and whose handler returns by itself.
+fn soft(start: u64) -> u64 {
+    let entry = |vector, address| TrapInfo { vector, flags: 3, cs: FLAT_KERNEL_CS, address };
+    let table =
+        [entry(128, spin_soft as *const () as u64), TrapInfo { vector: 0, flags: 0, cs: 0, address: 0 }];
+    // SAFETY: the table is alive during the call and ends with an empty entry; its handler leaves all registers as they were.
+    unsafe { hypercall::call(nr::SET_TRAP_TABLE, [table.as_ptr() as u64, 0, 0, 0, 0]) };
+    // SAFETY: reads the handler's counter.
+    unsafe {
+        asm!("2: int 0x80", "cmp [{seen}], {start}", "je 2b", seen = in(reg) seen(), start = in(reg) start)
+    };
+    trap::init();
+    0
 }
 
 /// Upcalls are masked, and stay so: only a stop ends this.

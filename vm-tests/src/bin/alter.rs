@@ -1,7 +1,7 @@
 //! Makes a log that is well-formed and wrong: the controls of replay's tests.
 //!
 //! `alter IN OUT KIND [NTH [BIT]]` flips one bit in the NTH (0) record of KIND (a kind as `dump`
-//! names it, or `witness` for the witness of any commit, or `drop` to leave any record out), and
+//! names it, or `witness` for the witness of any commit, or `drop` to leave any record out), `alter IN OUT rip NTH ADDRESS` moves a place, and
 //! `alter IN OUT header KEY VALUE` changes a number or a text in the header. Prints the sync
 //! number of the record. All checksums of OUT are right.
 
@@ -10,7 +10,8 @@ use std::path::Path;
 
 use log_format::file::{Closing, Header, Image, LogReader, LogWriter};
 use log_format::{
-    Decoder, Encoder, Event, Item, MAX_RECORD_BYTES, Record, RingIn, Start, Tsc, Value, Wallclock,
+    Decoder, Encoder, Event, Interrupt, Item, Loan, MAX_RECORD_BYTES, Page, Place, Record, RingIn,
+    Start, Tsc, Value, Wallclock,
 };
 
 /// Flips a bit of the bytes in a record; a record without bytes has it flipped in `other`.
@@ -56,6 +57,19 @@ fn altered<'a>(item: Item<'_>, bit: u32, bytes: &'a mut Vec<u8>) -> Item<'a> {
         }
         Record::ConsoleIn(r) => Record::ConsoleIn(ring(r, bytes)),
         Record::XenstoreIn(r) => Record::XenstoreIn(ring(r, bytes)),
+        // The lower half, so that it stays a vector.
+        Record::Interrupt(Interrupt { vector }) => Record::Interrupt(Interrupt {
+            vector: vector ^ (1 << (bit % 4)),
+        }),
+        Record::Page(page) => {
+            *bytes = flip_bytes(page.bytes, bit, &mut 0);
+            Record::Page(Page { bytes, ..page })
+        }
+        // A frame of a small guest stays one.
+        Record::Loan(loan) => Record::Loan(Loan {
+            frame: loan.frame ^ (1 << (bit % 12)),
+            ..loan
+        }),
         Record::Start(Start {
             registers,
             memory,
@@ -73,7 +87,12 @@ fn altered<'a>(item: Item<'_>, bit: u32, bytes: &'a mut Vec<u8>) -> Item<'a> {
             value: value ^ mask,
         }),
         Record::Place(mut place) => {
-            place.registers ^= mask;
+            *match bit / 64 {
+                0 => &mut place.registers,
+                1 => &mut place.fpu,
+                2 => &mut place.memory,
+                _ => &mut place.all_memory,
+            } ^= mask;
             Record::Place(place)
         }
         Record::Value(Value { kind, bytes: old }) => {
@@ -103,7 +122,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut reader = LogReader::open(Path::new(input))?;
     let mut header = reader.header().clone();
-    let (mut nth, mut bit) = (0_u64, 0_u32);
+    let (mut nth, mut bit, mut rip) = (0_u64, 0_u32, 0_u64);
     if what == "header" {
         let [key, value] = rest else {
             return Err("header: give KEY and VALUE".into());
@@ -111,7 +130,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         header = set(&header, key, value)?;
     } else {
         nth = rest.first().map_or(Ok(0), |n| n.parse())?;
-        bit = rest.get(1).map_or(Ok(0), |n| n.parse())?;
+        if what == "rip" {
+            let address = rest.get(1).ok_or("rip: give ADDRESS")?;
+            rip = u64::from_str_radix(address.trim_start_matches("0x"), 16)?;
+        } else {
+            bit = rest.get(1).map_or(Ok(0), |n| n.parse())?;
+        }
     }
     let mut images = Vec::new();
     for image in [Image::Kernel, Image::Ramdisk] {
@@ -134,6 +158,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     item.record.is_commit() && last_commit.replace(item.sync) != Some(item.sync)
                 }
                 "drop" => true,
+                "rip" => matches!(item.record, Record::Place(_)),
                 kind => kind == item.record.kind_name(),
             };
             seen += u64::from(is_meant);
@@ -148,6 +173,13 @@ fn main() -> Result<(), Box<dyn Error>> {
                 "witness" => Item {
                     witness: item.witness ^ (1 << (bit % 8)),
                     ..item
+                },
+                "rip" => match item.record {
+                    Record::Place(place) => Item {
+                        record: Record::Place(Place { rip, ..place }),
+                        ..item
+                    },
+                    _ => item,
                 },
                 _ => altered(item, bit, &mut bytes),
             };

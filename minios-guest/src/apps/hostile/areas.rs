@@ -3,7 +3,7 @@
 use super::Hostile;
 use crate::abi::{evtchnop, nr, vcpuop};
 use crate::memory::{self, Page};
-use crate::{event, exits, hypercall, shared, start};
+use crate::{event, exits, hypercall, machine, shared, start};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 /// Somewhere that Xen may write.
@@ -19,9 +19,10 @@ fn address(h: &mut Hostile) -> u64 {
         3 => 0xffff_8000_0000_0000 + h.random.below(1 << 30),
         4 => 0xffff_82d0_4000_0000,
         5 => 0x8000_0000_0000_0000,
-        6 => start::info().pt_base + h.random.below(4096),
+        // A page table that Xen does not let itself write to; a PVH guest's is none to Xen.
+        6 if !machine::is_pvh() => start::info().pt_base + h.random.below(4096),
         // The rings and shared info themselves, past their live parts.
-        7 => memory::virt_of_mfn(start::info().console_mfn) + 3200 + h.random.below(800),
+        7 => core::ptr::from_ref(shared::console()) as u64 + 3200 + h.random.below(800),
         _ => h.random.word(),
     }
 }
@@ -50,7 +51,7 @@ pub fn time_and_runstate(h: &mut Hostile) {
 pub fn vcpu_info(h: &mut Hostile) {
     let (mfn, offset) = match h.random.below(3) {
         0 => (AREA.mfn(), 4096 - 1 - h.random.below(63)),
-        1 => {
+        1 if !machine::is_pvh() => {
             let root = (start::info().pt_base - memory::VIRT_BASE) >> 12;
             (memory::mfn_of_pfn(root), 64 * h.random.below(64))
         }

@@ -1,9 +1,9 @@
 //! Invalid hypercalls, singly and in multicalls.
 
 use super::Hostile;
-use crate::abi::{nr, MulticallEntry, FLAT_KERNEL_SS};
+use crate::abi::{hvm, nr, MulticallEntry, DOMID_SELF, FLAT_KERNEL_SS};
 use crate::memory::{Page, PTE_RW};
-use crate::{event, hypercall, shared, trap, user};
+use crate::{event, hypercall, machine, shared, trap, user};
 
 /// Structures with random contents for Xen to read and overwrite. No pointer
 /// leads into the last page, so that long structures end within it.
@@ -14,6 +14,21 @@ static WINDOW: Page = Page::new();
 /// Hypercalls that are only made with a pointer that faults: with a good one
 /// they take away what this kernel stands on.
 const POINTER_ONLY: [u64; 6] = [nr::SET_TRAP_TABLE, 2, nr::CALLBACK_OP, 28, 10, nr::MMU_UPDATE];
+
+/// Of a PVH guest, whose frames have small numbers that may well be hit: commands that move, copy or overwrite them, or replace the
+/// way in which events come.
+const FRAMES: [(u64, &[u64]); 4] = [
+    (nr::MEMORY_OP, &[0, 1, 6, 7, 11, 15, 23]),
+    (nr::GRANT_TABLE_OP, &[4, 5]),
+    (nr::EVENT_CHANNEL_OP, &[11]),
+    (nr::HVM_OP, &[23]),
+];
+
+fn moves_frames(number: u64, command: u64) -> bool {
+    // The commands of `memory_op` are 6 bits, those of `hvm_op` 8.
+    let command = command & if number == nr::MEMORY_OP { 63 } else { 255 };
+    machine::is_pvh() && FRAMES.iter().any(|(moves, which)| *moves == number && which.contains(&command))
+}
 
 /// A number that is interesting as an argument.
 fn argument(h: &mut Hostile) -> u64 {
@@ -79,6 +94,9 @@ fn call(h: &mut Hostile) -> (u64, [u64; 5]) {
             35 | 36 | 38..=42 => a[0] = if h.random.one_in(2) { small } else { a[0] },
             _ => {}
         }
+        if moves_frames(number, a[0]) {
+            a[1] = bad_pointer(h);
+        }
         return (number, a);
     }
 }
@@ -132,10 +150,28 @@ pub fn callbacks(h: &mut Hostile) {
     event::unmask_upcalls();
 }
 
+/// Upcalls by vectors that have no entry, by lines that there are not; then by the real one again.
+pub fn vectors(h: &mut Hostile) {
+    event::mask_upcalls();
+    for _ in 0..1 + h.random.below(4) {
+        // Line, PCI line, vector, and what is none of these.
+        let via = h.random.below(5) << 56 | h.random.word() & 0xffff;
+        // struct xen_hvm_param: the domain, which parameter, its value.
+        let mut parameter = [u64::from(DOMID_SELF) | u64::from(hvm::CALLBACK_IRQ) << 32, via];
+        h.sum.mix(hypercall::op(nr::HVM_OP, hvm::SET_PARAM, &mut parameter) as u64);
+        hypercall::notify(h.port);
+    }
+    trap::init();
+    event::unmask_upcalls();
+}
+
 /// Puts back what later steps rely on.
 fn repair(h: &mut Hostile) {
     WINDOW.remap((WINDOW.mfn() << 12) | PTE_RW);
     shared::vcpu().upcall_mask.store(0, core::sync::atomic::Ordering::SeqCst);
+    if machine::is_pvh() {
+        machine::pvh::repair();
+    }
     if h.random.one_in(8) {
         hypercall::plain(nr::VCPU_OP, [crate::abi::vcpuop::STOP_PERIODIC_TIMER, 0, 0, 0, 0]);
     }

@@ -1,9 +1,9 @@
 //! The trap flag, debug registers and odd irets.
 
 use super::Hostile;
-use crate::abi::{nr, FLAT_KERNEL_CS, FLAT_KERNEL_SS};
+use crate::abi::nr;
 use crate::memory::Page;
-use crate::{exits, hypercall, trap};
+use crate::{exits, hypercall, machine, trap};
 use core::arch::asm;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -36,7 +36,7 @@ pub fn single_step(h: &mut Hostile) {
             "3: mov eax, 17",      // xen_version
             "xor edi, edi",
             "xor esi, esi",
-            "syscall",
+            "call r9",
             "jmp 5f",
             "4: mov rax, cr0",
             "5: nop",
@@ -44,7 +44,7 @@ pub fn single_step(h: &mut Hostile) {
             "and qword ptr [rsp], ~0x100",
             "popfq",
             "pop rbx",
-            kind = in(reg) kind,
+            kind = in(reg) kind, inout("r9") hypercall::entry() => _,
             out("rax") _, out("rcx") _, out("rdx") _, out("rdi") _, out("rsi") _,
             out("r8") _, out("r10") _, out("r11") _,
         );
@@ -56,6 +56,7 @@ pub fn single_step(h: &mut Hostile) {
 
 /// Random debug registers, some of them armed on our own data and code.
 pub fn breakpoints(h: &mut Hostile) {
+    let set_debug_register = machine::this().set_debug_register;
     let code = &raw const hypercall::hypercall_page as u64 + nr::XEN_VERSION * 32;
     for register in 0..4 {
         let address = match h.random.below(4) {
@@ -64,7 +65,7 @@ pub fn breakpoints(h: &mut Hostile) {
             2 => h.random.word(),
             _ => 0xffff_82d0_4000_0000 + h.random.below(1 << 20),
         };
-        h.sum.mix(hypercall::plain(nr::SET_DEBUGREG, [register, address, 0, 0, 0]) as u64);
+        h.sum.mix(set_debug_register(register, address) as u64);
     }
     let control = match h.random.below(3) {
         0 => 0xff,
@@ -72,21 +73,23 @@ pub fn breakpoints(h: &mut Hostile) {
         _ => h.random.word(),
     };
     for (register, value) in [(6, h.random.word()), (7, control), (h.random.below(9), 0)] {
-        h.sum.mix(hypercall::plain(nr::SET_DEBUGREG, [register, value, 0, 0, 0]) as u64);
+        h.sum.mix(set_debug_register(register, value) as u64);
     }
     for word in 0..16 {
         WATCHED.write(word * 7, word as u64);
     }
     hypercall::nothing();
-    hypercall::plain(nr::SET_DEBUGREG, [7, 0, 0, 0, 0]);
+    set_debug_register(7, 0);
     for register in 0..8 {
-        h.sum.mix(hypercall::plain(nr::GET_DEBUGREG, [register, 0, 0, 0, 0]) as u64);
+        h.sum.mix((machine::this().debug_register)(register) as u64);
     }
 }
 
-/// An iret hypercall with odd flags, selectors, address or rflags. The stack
+/// An iret hypercall (a PVH guest: the instruction) with odd flags, selectors, address or rflags. The stack
 /// pointer stays good: without it no fault could be delivered.
 pub fn irets(h: &mut Hostile) {
+    let machine = machine::this();
+    let kernel_cs = u64::from(machine.kernel.cs);
     let flags = [0, 8, 0x100, h.random.word()][h.random.below(4) as usize];
     let rip: u64 = match h.random.below(5) {
         0 => 0x8000_0000_0000_0000,
@@ -97,15 +100,15 @@ pub fn irets(h: &mut Hostile) {
     };
     let cs = match h.random.below(4) {
         0 => h.random.word() & 0xfffc,
-        1 => u64::from(FLAT_KERNEL_CS & !3) | h.random.below(3),
-        2 => u64::from(FLAT_KERNEL_CS & !3) | h.random.word() << 32,
-        _ => u64::from(FLAT_KERNEL_CS & !3),
+        1 => kernel_cs | h.random.below(3),
+        2 => kernel_cs | h.random.word() << 32,
+        _ => kernel_cs,
     };
-    // Compatibility mode would lose the upper half of the stack pointer.
-    let cs = if cs & 0xfffc == 0xe020 { 0 } else { cs };
+    // Compatibility mode, by Xen's selector or a PVH guest's own, would lose the upper half of the stack pointer.
+    let cs = if matches!(cs & 0xfffc, 0xe020 | 0x18) { 0 } else { cs };
     let ss = match h.random.below(3) {
         0 => h.random.word() & 0xffff,
-        _ => u64::from(FLAT_KERNEL_SS & !3),
+        _ => u64::from(machine.kernel.ss),
     };
     // Any flags but direction and trap; upcalls on.
     let rflags = match h.random.below(2) {
@@ -131,12 +134,16 @@ pub fn irets(h: &mut Hostile) {
             "push r15",         // rflags
             "push r12",         // cs
             "push r10",         // rip
+            "test esi, esi",
+            "jnz 3f",
             "push rdi",         // flags
             "push 0",
             "push 0",
             "push 0",
             "mov eax, {iret}",
             "syscall",
+            "3:",
+            "iretq",
             "2:",
             "pushfq",
             "and qword ptr [rsp], 0x202",
@@ -148,6 +155,7 @@ pub fn irets(h: &mut Hostile) {
             inout("r9") trap::RESUME_STACK.as_ptr() => _,
             inout("r10") rip => _, inout("r12") cs => _, inout("r14") ss => _,
             inout("r15") rflags => _, inout("rdi") flags => _,
+            inout("rsi") u64::from(machine::is_pvh()) => _,
             out("rax") _, out("r13") _,
             clobber_abi("sysv64"),
         );

@@ -1,10 +1,10 @@
 //! Instructions that Xen emulates or refuses, with odd operands: model-specific
-//! registers, ports, control registers.
+//! registers, ports, control registers. What they change of a PVH guest's processor is put back after each step.
 
 use super::Hostile;
 use crate::abi::nr;
 use crate::memory::Page;
-use crate::{exits, hypercall, trap};
+use crate::{exits, hypercall, machine, trap};
 use core::arch::asm;
 
 static SOMEWHERE: Page = Page::new();
@@ -77,6 +77,7 @@ pub fn instruction(h: &mut Hostile) {
         _ => u64::from(PORTS[h.random.below(PORTS.len() as u64) as usize]),
     };
     let word = h.random.word();
+    let control = if machine::is_pvh() { machine::pvh::control() } else { 0 };
     let before = trap::caught().0;
     let (rax, rdx) = match h.random.below(14) {
         0..=3 => run!("rdmsr", 0, u64::from(msr), 0),
@@ -89,7 +90,7 @@ pub fn instruction(h: &mut Hostile) {
         9 => run!("xgetbv", 0, word & 3, 0),
         10 => run!("xsetbv", word & 7, word >> 8 & 1, 0),
         // Bits that a PV guest may try: debugging extensions, time-stamp disable.
-        11 => run!("mov cr4, rax", word & 0xc, 0, 0),
+        11 => run!("mov cr4, rax", control & !0xc | word & 0xc, 0, 0),
         12 => run!("invlpg [rcx]", 0, SOMEWHERE.address() + (word & 0xfff), 0),
         _ => iopl(h),
     };

@@ -9,14 +9,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 /// An index that is wrong in one of several ways.
 fn bogus(h: &mut Hostile, sane: u32) -> u32 {
-    match h.random.below(6) {
-        0 => sane.wrapping_add(h.random.below(5000) as u32),
-        1 => sane.wrapping_sub(h.random.below(5000) as u32),
-        2 => u32::MAX,
-        3 => 0x8000_0000,
-        4 => sane.wrapping_add(2049),
-        _ => h.random.word() as u32,
-    }
+    h.random.bogus_index(sane, 5000, 2049)
 }
 
 /// Bogus console indices, a notification, and the old ones again.
@@ -60,7 +53,7 @@ pub fn store_indices(h: &mut Hostile) {
 /// Tries to make a page table of the console page, which dom0 has mapped writable.
 pub fn console_as_table(h: &mut Hostile) {
     let mfn = start::info().console_mfn;
-    let address = memory::virt_of_mfn(mfn);
+    let address = core::ptr::from_ref(shared::console()) as u64;
     h.sum.mix(memory::update_va(address, (mfn << 12) | PTE_RO) as u64);
     let level = h.random.below(4) as u32;
     let pinned = memory::mmuext(mmuext::PIN_L1_TABLE + level, mfn, 0);
@@ -76,8 +69,10 @@ pub fn console_as_table(h: &mut Hostile) {
 
 /// Unmaps both ring pages and gives their frames back to Xen.
 pub fn give_console_away() {
-    for mfn in [start::info().console_mfn, start::info().store_mfn] {
-        memory::update_va(memory::virt_of_mfn(mfn), 0);
+    let addresses =
+        [core::ptr::from_ref(shared::console()) as u64, core::ptr::from_ref(shared::store()) as u64];
+    for (mfn, address) in [start::info().console_mfn, start::info().store_mfn].into_iter().zip(addresses) {
+        memory::update_va(address, 0);
         let mut frame = mfn;
         let mut argument = MemoryReservation {
             extent_start: &raw mut frame as u64,

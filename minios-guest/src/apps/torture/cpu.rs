@@ -1,8 +1,7 @@
 //! The processor: clock, computation, exceptions, CPUID, privileged instructions, user mode.
 
 use super::Torture;
-use crate::abi::nr;
-use crate::{clock, exits, hypercall, trap, user};
+use crate::{clock, exits, machine, trap, user};
 use core::arch::asm;
 
 /// A few reads of the clock in its several forms.
@@ -84,26 +83,11 @@ pub fn cpuid(t: &mut Torture) {
     let leaf = LEAVES[t.random.below(LEAVES.len() as u64) as usize];
     let subleaf = t.random.below(3) as u32;
     let forced = leaf >> 28 == 4 || t.random.one_in(2);
-    let (a, b, c, d): (u32, u32, u32, u32);
-    // SAFETY: CPUID touches no memory; rbx is kept by hand. With the prefix Xen
-    // takes the invalid opcode as its sign and answers in the CPU's place.
-    unsafe {
-        asm!(
-            "mov {keep:r}, rbx",
-            "test {forced:e}, {forced:e}",
-            "jz 3f",
-            ".byte 0x0f, 0x0b, 0x78, 0x65, 0x6e",
-            "3: cpuid",
-            "xchg {keep:r}, rbx",
-            keep = out(reg) b,
-            forced = in(reg) u32::from(forced),
-            inout("eax") leaf => a, inout("ecx") subleaf => c, out("edx") d,
-        );
-    }
-    if forced {
+    let (answer, was_exit) = (machine::this().cpuid)(leaf, subleaf, forced);
+    if was_exit {
         exits::passed();
     }
-    [a, b, c, d].iter().for_each(|value| t.sum.mix(u64::from(*value)));
+    answer.iter().for_each(|value| t.sum.mix(u64::from(*value)));
 }
 
 /// Instructions that Xen emulates for a PV kernel.
@@ -131,8 +115,8 @@ pub fn privileged_reads(t: &mut Torture) {
 pub fn debug_registers(t: &mut Torture) {
     let register = t.random.below(4);
     let value = t.random.below(1 << 46);
-    let set = hypercall::plain(nr::SET_DEBUGREG, [register, value, 0, 0, 0]);
-    let got = hypercall::plain(nr::GET_DEBUGREG, [register, 0, 0, 0, 0]);
+    let set = (machine::this().set_debug_register)(register, value);
+    let got = (machine::this().debug_register)(register);
     t.sum.mix(set as u64);
     t.sum.mix(got as u64);
 }
@@ -140,7 +124,7 @@ pub fn debug_registers(t: &mut Torture) {
 /// Sets the FS base, which this kernel does not use.
 pub fn segment_bases(t: &mut Torture) {
     let base = t.random.below(1 << 46);
-    let result = hypercall::plain(nr::SET_SEGMENT_BASE, [0, base, 0, 0, 0]);
+    let result = (machine::this().set_fs_base)(base);
     t.sum.mix(result as u64);
 }
 

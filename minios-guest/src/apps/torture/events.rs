@@ -26,6 +26,11 @@ impl Ports {
         [self.ipi, self.pair.0, self.pair.1]
     }
 
+    /// The one that notifies this vCPU.
+    pub fn own(&self) -> u32 {
+        self.ipi
+    }
+
     /// One of them that can be sent to: the port to notify, and the port that becomes pending.
     fn pick(&self, choice: u64) -> (u32, u32) {
         match choice % 3 {

@@ -86,7 +86,8 @@ pub fn tables(t: &mut Torture) {
     same(t, ok);
 }
 
-fn switch_root(t: &mut Torture) {
+/// Switches to a copy of the top table for a moment.
+pub fn switch_root(t: &mut Torture) {
     let root = start::info().pt_base;
     for index in 0..512 {
         // Slots 256 to 271 are Xen's.
