@@ -57,11 +57,17 @@ user_program:
     .globl user_spin
 user_spin:
     incq %rdi
+    .rept 50
+    imulq %rsi, %rsi
+    .endr
     jmp user_spin
     .globl user_spin_own
 user_spin_own:
     incq 4f(%rip)
     movq 4f(%rip), %rdi
+    .rept 50
+    imulq %rsi, %rsi
+    .endr
     jmp user_spin_own
     .balign 8
 4:  .quad 0

@@ -3,6 +3,9 @@
 //! N times (20 unless told) the timer is set to M milliseconds (1) from now, and
 //! the guest goes round in a loop of this kind, without an exit, until its upcall
 //! handler has run. What the loops change goes into a sum that is printed.
+//!
+//! Those that a replay counts through multiply beside it, a round taking a tenth of a microsecond: each round stops the
+//! replay, for a thousand times as long as a bare one takes.
 
 use crate::abi::{nr, TrapInfo, FLAT_KERNEL_CS};
 use crate::clock::{self, MILLISECOND};
@@ -17,6 +20,13 @@ static COUNTER: [Page; 2] = [const { Page::new() }; 2];
 static BLOCK: [Page; 512] = [const { Page::new() }; 512];
 
 type Loop = fn(u64) -> u64;
+
+/// Multiplies the operand `one` by itself, so many times.
+macro_rules! multiply {
+    ($times:literal) => {
+        concat!(".rept ", $times, "\nimul {one}, {one}\n.endr")
+    };
+}
 
 const KINDS: &[(&str, Loop)] = &[
     ("still", still),
@@ -123,8 +133,8 @@ fn register(start: u64) -> u64 {
     let mut count = 0u64;
     // SAFETY: reads the handler's counter.
     unsafe {
-        asm!("2: inc {count}", "cmp [{seen}], {start}", "je 2b",
-            count = inout(reg) count, seen = in(reg) seen(), start = in(reg) start);
+        asm!("2: inc {count}", multiply!(50), "cmp [{seen}], {start}", "je 2b",
+            count = inout(reg) count, one = inout(reg) 1u64 => _, seen = in(reg) seen(), start = in(reg) start);
     }
     count
 }
@@ -153,9 +163,9 @@ fn hidden(start: u64) -> u64 {
 fn nested(start: u64) -> u64 {
     // SAFETY: as above.
     unsafe {
-        asm!("2: mov {inner:e}, 1000", "3: dec {inner:e}", "jnz 3b", "inc qword ptr [rip + {at}]",
-            "cmp [{seen}], {start}", "je 2b",
-            at = sym COUNTER, seen = in(reg) seen(), start = in(reg) start, inner = out(reg) _);
+        asm!("2: mov {inner:e}, 1000", "3:", multiply!(50), "dec {inner:e}", "jnz 3b",
+            "inc qword ptr [rip + {at}]", "cmp [{seen}], {start}", "je 2b",
+            at = sym COUNTER, one = inout(reg) 1u64 => _, seen = in(reg) seen(), start = in(reg) start, inner = out(reg) _);
     }
     COUNTER[0].read(0)
 }
@@ -165,7 +175,7 @@ fn nested(start: u64) -> u64 {
 fn wide(start: u64) -> u64 {
     // SAFETY: as above.
     unsafe {
-        asm!("2:", ".rept 200", "imul {one}, {one}", ".endr", "inc qword ptr [rip + {inner}]",
+        asm!("2:", multiply!(200), "inc qword ptr [rip + {inner}]",
             "cmp qword ptr [rip + {inner}], 20000", "jne 3f", "mov qword ptr [rip + {inner}], 0", "inc qword ptr [{outer}]",
             "3: cmp [{seen}], {start}", "je 2b",
             inner = sym COUNTER, outer = in(reg) COUNTER[1].address(), one = inout(reg) 1u64 => _,
@@ -229,8 +239,9 @@ fn x87(start: u64) -> u64 {
     let mut sum = 0f64;
     // SAFETY: loads, adds and stores one value; the stack is empty again.
     unsafe {
-        asm!("fld1", "fldz", "2: fadd st(0), st(1)", "cmp [{seen}], {start}", "je 2b", "fstp qword ptr [{sum}]", "fstp st(0)",
+        asm!("fld1", "fldz", "2: fadd st(0), st(1)", multiply!(50), "cmp [{seen}], {start}", "je 2b", "fstp qword ptr [{sum}]", "fstp st(0)",
             seen = in(reg) seen(), start = in(reg) start, sum = in(reg) &raw mut sum,
+            one = inout(reg) 1u64 => _,
             out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _,
             out("st(4)") _, out("st(5)") _, out("st(6)") _, out("st(7)") _);
     }

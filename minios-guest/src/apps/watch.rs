@@ -110,16 +110,19 @@ fn quiesce() {
     hypercall::plain(nr::VCPU_OP, [vcpuop::STOP_SINGLESHOT_TIMER, 0, 0, 0, 0]);
 }
 
-/// Nanoseconds of one pass. The quickest of some runs counts: in the others somebody else may have had the CPU.
+/// Nanoseconds of one pass: the median of some runs. In one somebody else may have had the CPU, and the clocks of two CPUs
+/// that are not quite together make another one too short.
 fn calibrate() -> u64 {
-    const RUNS: u64 = 10;
-    const PASSES: u64 = 200;
-    let run = |_| {
+    const RUNS: usize = 9;
+    const PASSES: u64 = 1000;
+    let mut took = [0; RUNS];
+    for run in &mut took {
         let begin = clock::now();
         spin(PASSES);
-        clock::now() - begin
-    };
-    ((0..RUNS).map(run).fold(u64::MAX, u64::min) / PASSES).max(1)
+        *run = clock::now().saturating_sub(begin);
+    }
+    took.sort_unstable();
+    (took[RUNS / 2] / PASSES).max(1)
 }
 
 /// Changes seen in so many passes.
