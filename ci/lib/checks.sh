@@ -142,7 +142,7 @@ EOF
     rm -rf "$dir"
 }
 
-check_rebuilds() { # a changed test, benchmark or example of the crates inside Xen builds no Xen anew, a changed source does
+check_rebuilds() { # a changed test, benchmark or example of the crates inside Xen builds no Xen anew, a changed source does; no checkout gets what another one built
     local dir file before
     dir=$(mktemp -d)
     find_rust
@@ -155,6 +155,11 @@ check_rebuilds() { # a changed test, benchmark or example of the crates inside X
         [ "$(ROOT=$dir hypervisor_inputs xenlr)" != "$before" ] || { echo "control: a changed $file does not build Xen anew"; return 1; }
         before=$(ROOT=$dir hypervisor_inputs xenlr)
     done
+    find_cargo
+    (cd "$ROOT" && cp --parents Cargo.lock fuzz/Cargo.lock "$dir")
+    before=$(CACHE=$dir/cache checks_dir tests)
+    [ "$(CACHE=$dir/cache checks_dir tests)" = "$before" ] || { echo "control: this checkout does not find again what it built"; return 1; }
+    [ "$(CACHE=$dir/cache ROOT=$dir checks_dir tests)" != "$before" ] || { echo "another checkout gets what this one built"; return 1; }
     rm -rf "$dir"
 }
 

@@ -103,10 +103,10 @@ part_without() {
 
 # ---- the proof of places, without one of its parts ------------------------------------------------------------------------
 
-# mutate NAME TREE: takes one thing out that makes a forced commit's place the right one.
+# mutate NAME TREE: takes one thing out that makes a forced commit's place the right one; or has the host's interrupts be sync points.
 mutate() {
-    local arch=$2/xen/arch/x86/xenlr before
-    before=$(cat "$arch"/{force,digest}.c | sha256sum)
+    local arch=$2/xen/arch/x86/xenlr svm=$2/xen/arch/x86/hvm/svm/svm.c before
+    before=$(cat "$arch"/{force,digest}.c "$svm" | sha256sum)
     case $1 in
     none) return ;;
     # Neither FPU nor memory are part of a place, and a state that returns does not matter.
@@ -118,9 +118,10 @@ mutate() {
     # That pages differ where a state returns does not matter.
     named) sed -i '/^static void pass_done/,/^}/s/if ( !f->nr_differ )/if ( true )/' "$arch/force.c" ;;
     adjacent) sed -i '/^static void prove_hit/,/^}/s/f->next_save \*= 2;/f->next_save++;/' "$arch/force.c" ;;
+    interrupts) sed -i '/^static bool is_sync_point/,/^}/s/    case VMEXIT_VINTR:/    case VMEXIT_INTR:\n&/' "$svm" ;;
     rf) sed -i '/^static void found/,/^}/s/    regs->rflags &= ~X86_EFLAGS_RF;//' "$arch/force.c" ;;
     esac
-    [ "$before" != "$(cat "$arch"/{force,digest}.c | sha256sum)" ] || { echo "there is nothing to take out for '$1'"; return 1; }
+    [ "$before" != "$(cat "$arch"/{force,digest}.c "$svm" | sha256sum)" ] || { echo "there is nothing to take out for '$1'"; return 1; }
 }
 
 # build_mutants NAME…: the hypervisor of each → $NIGHTLY/mutant-NAME.xen.
@@ -135,7 +136,7 @@ build_mutants() {
 }
 
 part_mutants() {
-    local names=(none registers pointed named adjacent rf) name status bad=()
+    local names=(none registers pointed named adjacent rf interrupts) name status bad=()
     source_commit xenlr
     find_rust
     with_lock nightly-mutants build_mutants "${names[@]}"
@@ -150,7 +151,7 @@ part_mutants() {
         esac
     done
     [ ${#bad[@]} = 0 ] || { echo "not as it should be: ${bad[*]}"; return 1; }
-    echo "places without one of ${names[*]:1} are found to be wrong, those with all are right"
+    echo "replays without one of ${names[*]:1} are found not to be equal, those with all are"
 }
 
 # ---- the series, patch by patch -------------------------------------------------------------------------------------------

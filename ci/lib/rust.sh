@@ -47,14 +47,15 @@ find_cargo() {
     export HOST_CARGO
 }
 
-# checks_dir NAME: where cargo builds for the checks NAME: outside of the checkout, so that the crates of others are compiled
-# once for all checkouts.
+# checks_dir NAME: where cargo builds for the checks NAME: outside of the checkout, so that the crates of others are compiled once for
+# all clones at this place. Not for all places: cargo takes the crates of two checkouts for the same ones, and tells by the time of a
+# file whether it has changed since they were built.
 checks_dir() {
     local dir
-    dir=$CACHE/cargo/$(hash_of "$(cat "$ROOT/Cargo.lock" "$ROOT/fuzz/Cargo.lock")" "$("$HOST_CARGO" -vV)")
+    dir=$CACHE/cargo/$(hash_of "$ROOT" "$(cat "$ROOT/Cargo.lock" "$ROOT/fuzz/Cargo.lock")" "$("$HOST_CARGO" -vV)")
     mkdir -p "$dir"
     touch "$dir"
-    keep_newest 2 "$CACHE/cargo/"
+    keep_newest 3 "$CACHE/cargo/"
     printf '%s' "$dir/$1"
 }
 

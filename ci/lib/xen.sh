@@ -120,8 +120,12 @@ configure_hypervisor() {
 
 # make_hypervisor TREE OPTION=VALUE...: configures and builds in the tree; needs find_rust where the tree has the series.
 make_hypervisor() {
+    local built=$1/xen/common/xenlr/target
     configure_hypervisor "$@"
+    # As for checks_dir: what another checkout's crates became is not this one's.
+    [ "$(cat "$built/root" 2>/dev/null || true)" = "$ROOT" ] || rm -rf "$built"
     make -C "$1/xen" -j"$JOBS" XENLR_SRC="$ROOT"
+    [ ! -d "$built" ] || echo "$ROOT" >"$built/root"
 }
 
 # The code that is linked into Xen, and what decides how it is built; not the crates' tests, examples and benchmarks.

@@ -131,6 +131,7 @@ fn write_missing(dir: &Path) {
         started_unix_ns: 1_790_000_000_123_456_789,
         tsc_khz: 2_400_000,
         time_bound_us: 0,
+        trap_syscalls: false,
         buffer_frames: 64,
         ..Header::default()
     };

@@ -69,6 +69,13 @@ user_spin_own:
     imulq %rsi, %rsi
     .endr
     jmp user_spin_own
+    # One system call after the other.
+    .globl user_spin_calls
+user_spin_calls:
+    incq %rdi
+    xorl %eax, %eax
+    syscall
+    jmp user_spin_calls
     .balign 8
 4:  .quad 0
     .globl user_program_end
@@ -89,6 +96,7 @@ extern "C" {
     static user_program: u8;
     static user_spin: u8;
     static user_spin_own: u8;
+    static user_spin_calls: u8;
     static user_program_end: u8;
     static trap_stack_top: u8;
 }
@@ -140,6 +148,8 @@ pub enum Spin {
     Register,
     /// A word counts in the page that the program is in.
     OwnPage,
+    /// It makes system calls, which a PVH guest's kernel serves without leaving.
+    Calls,
 }
 
 /// Runs a program that never leaves until an upcall comes; how far it had counted.
@@ -150,6 +160,7 @@ pub fn spin(kind: Spin) -> Option<u64> {
     let program = match kind {
         Spin::Register => &raw const user_spin,
         Spin::OwnPage => &raw const user_spin_own,
+        Spin::Calls => &raw const user_spin_calls,
     };
     SPINNING.store(1, Relaxed);
     enter(USER_CODE + (program as u64 - &raw const user_program as u64), 0, 0);

@@ -1,5 +1,5 @@
 #!/bin/sh
-# In dom0, for inspect: dom0.sh START END ADDRESS OFFSET BYTES, where the guest's kernel is in its memory, and where in memory and
+# In dom0, for inspect: dom0.sh START END ADDRESS OFFSET BYTES, from where to where memory is compared, and where in memory and
 # in its file the constants are.
 . /rig/lib.sh
 

@@ -23,7 +23,8 @@ vm_program alter "$overlay/usr/local/bin/alter"
 # section NAME FIELD: of the guest's kernel, as readelf numbers the fields behind the name: 2 address, 3 offset, 4 size.
 section() { readelf -SW "$DIST/guests/minios" | sed 's/^ *\[ *[0-9]*\] *//' | awk -v name="$1" -v i="$2" '$1 == name { print "0x" $(i + 1) }'; }
 start=$(section .text 2)
-end=$(printf '%#x' $(($(section .bss 2) + $(section .bss 4))))
+# With the first of its variables: gdb reads some kilobytes at a time.
+end=$(printf '%#x' $(($(section .bss 2) + 65536)))
 
 # Xen offers gdbsx in debug builds and to experts only.
 build_xen xenlr CONFIG_EXPERT=y

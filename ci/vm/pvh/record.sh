@@ -67,13 +67,25 @@ xl destroy talk
 # Now one of them gets the recorded UUID, and only one.
 at_once 5 6
 
+# System calls that leave are sync points, at which events come. Control: where they do not leave, and nothing is forced, none comes.
+minios trapped 'spin service ticks=5 ms=5' 'xenlr="record,force=off,syscalls=trap"'
+wait_log trapped
+xenlr info "$log" | grep -q '^system calls  *leave to Xen' || fail "info does not say that system calls leave"
+[ "$(xenlr dump --kind event "$log" | grep -c event)" -ge 5 ] || fail "its events did not come"
+minios untrapped 'spin service ticks=5 ms=5'
+waits() { xenlr status untrapped | grep -q '^waiting  *for .*: event'; }
+wait_until waits || fail "no event waits for a guest whose system calls do not leave"
+sleep 1
+waits || fail "control: events come all the same"
+xl destroy untrapped
+
 wait_console lin '^guest: ready'
 type_line lin work
 wait_console lin '^gzip .* 4000 lines' 2
 type_line lin 'sh date >/dev/null && echo typed'
 wait_console lin '^typed'
 type_line lin poweroff
-for name in observe watch cases hostile forced lin; do
+for name in observe watch cases hostile forced trapped lin; do
     wait_log $name
     cp "$log" /out/$name.xlr
     note "$name: $(xenlr info "$log" | grep -E '^(sync|records|end)' | tr -s ' \n' ' ')"

@@ -5,7 +5,7 @@
 xen_has_booted
 guest first /guests/minios 'cmdline="shell"' 'memory=24' "$as_pvh"
 bad=0
-for name in cases watch hostile forced observe lin; do
+for name in cases watch hostile forced trapped observe lin; do
     (verify "$name, of another boot" /logs/$name.xlr) || bad=$((bad + 1))
 done
 for log in /logs/altered-*.xlr; do

@@ -41,6 +41,7 @@ refused 'option of replay' 'unknown option "cpu" of "record"' 'xenlr="record,cpu
 refused 'option of record' 'unknown option "on_full" of "replay"' 'xenlr="replay,on_full=stop"'
 refused 'no value' '"on_full" is not of the form OPTION=VALUE' 'xenlr="record,on_full"'
 refused 'bad policy' 'bad value "drop" of option on_full: allowed is pause or stop' 'xenlr="record,on_full=drop"'
+refused 'bad syscalls' 'bad value "on" of option syscalls: allowed is native or trap' 'xenlr="record,syscalls=on"'
 for bound in 0us 5 1s 11ms 10001us -1us; do
     refused "time=$bound" "bad value \"$bound\" of option time: allowed is exact, or 1us to 10ms" "xenlr=\"record,time=$bound\""
 done

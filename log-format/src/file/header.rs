@@ -54,6 +54,9 @@ pub struct Header {
     /// By how many microseconds the TSC that the guest reads may be behind; 0 for exact values.
     #[serde(default, skip_serializing_if = "is_exact")]
     pub time_bound_us: u32,
+    /// Whether the system calls of a PVH guest left to Xen, as sync points.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trap_syscalls: bool,
     /// Pages of the ring's data area.
     pub buffer_frames: u32,
     /// Whatever else the writer says or a newer writer said.

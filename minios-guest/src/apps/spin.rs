@@ -46,6 +46,7 @@ const KINDS: &[(&str, Loop)] = &[
     ("port", port),
     ("user", in_user_mode),
     ("rewrite", rewriting),
+    ("service", calling),
     ("breakpoints", breakpoints),
     ("all-breakpoints", all_breakpoints),
     ("step", step),
@@ -327,6 +328,11 @@ fn in_program(kind: user::Spin, start: u64) -> u64 {
 /// In user mode the program changes the page that it runs in.
 fn rewriting(start: u64) -> u64 {
     in_program(user::Spin::OwnPage, start)
+}
+
+/// In user mode the program makes one system call after the other.
+fn calling(start: u64) -> u64 {
+    in_program(user::Spin::Calls, start)
 }
 
 fn debug_register(number: u64, value: u64) {

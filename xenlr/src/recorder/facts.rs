@@ -129,6 +129,7 @@ pub fn collect(
             .map_or(0, |t| u64::try_from(t.as_nanos()).unwrap_or(u64::MAX)),
         tsc_khz: raw.tsc_khz,
         time_bound_us: raw.time_bound_us,
+        trap_syscalls: status.traps_syscalls(),
         buffer_frames: u32::try_from(raw.ring_size / 4096).unwrap_or(0),
         extra: [
             ("boot_id".to_owned(), boot_id().into()),

@@ -183,6 +183,9 @@ fn text(plan: &Plan, dir: &Path) -> Result<String, Error> {
     if header.time_bound_us != 0 {
         xenlr.push_str(&format!(",time={}us", header.time_bound_us));
     }
+    if header.trap_syscalls {
+        xenlr.push_str(",syscalls=trap");
+    }
     if let Some(cpu) = header.cpu {
         xenlr.push_str(&format!(",cpu={cpu}"));
     }

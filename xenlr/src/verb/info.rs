@@ -104,6 +104,9 @@ fn rows(header: &Header, summary: &Summary) -> Vec<(&'static str, String)> {
         ("time", time_policy(header.time_bound_us)),
         ("kernel", image(&header.kernel)),
     ];
+    if header.trap_syscalls {
+        rows.push(("system calls", "leave to Xen".to_owned()));
+    }
     if let Some(ramdisk) = &header.ramdisk {
         rows.push(("ramdisk", image(ramdisk)));
     }

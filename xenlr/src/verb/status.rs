@@ -180,6 +180,9 @@ fn rows(seen: &Seen) -> Vec<(&'static str, String)> {
             ),
         ),
     ];
+    if status.traps_syscalls() {
+        rows.push(("system calls", "leave to Xen".to_owned()));
+    }
     if status.raw.error != 0 {
         rows.push(("failed", failure_text(status.mode, status.raw.error)));
     }
@@ -303,6 +306,7 @@ fn to_json(seen: &Seen) -> Json {
         "cpuid_faults": status.cpuid_faults(),
         "tsc_khz": raw.tsc_khz,
         "time_bound_us": raw.time_bound_us,
+        "trap_syscalls": status.traps_syscalls(),
         "error": raw.error,
         "failure": (raw.error != 0).then(|| failure_text(status.mode, raw.error)),
         "end": status.is_final().then(|| json!({

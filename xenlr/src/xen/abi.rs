@@ -36,6 +36,7 @@ bitflags! {
         const ON_FULL_STOP = 1 << 0;
         const CPUID_FAULTS = 1 << 1;
         const BOUND = 1 << 2;
+        const TRAP_SYSCALLS = 1 << 3;
     }
 }
 

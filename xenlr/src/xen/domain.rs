@@ -84,6 +84,11 @@ impl Status {
         self.flags().contains(StatusFlags::CPUID_FAULTS)
     }
 
+    /// The guest's system calls leave to Xen (`syscalls=trap`).
+    pub fn traps_syscalls(&self) -> bool {
+        self.flags().contains(StatusFlags::TRAP_SYSCALLS)
+    }
+
     /// An event channel is bound. A reader that was killed leaves it so: Xen is not told.
     pub fn is_bound(&self) -> bool {
         self.flags().contains(StatusFlags::BOUND)
