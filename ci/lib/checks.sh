@@ -157,9 +157,16 @@ check_rebuilds() { # a changed test, benchmark or example of the crates inside X
     done
     find_cargo
     (cd "$ROOT" && cp --parents Cargo.lock fuzz/Cargo.lock "$dir")
-    before=$(CACHE=$dir/cache checks_dir tests)
-    [ "$(CACHE=$dir/cache checks_dir tests)" = "$before" ] || { echo "control: this checkout does not find again what it built"; return 1; }
-    [ "$(CACHE=$dir/cache ROOT=$dir checks_dir tests)" != "$before" ] || { echo "another checkout gets what this one built"; return 1; }
+    expect_is "$(CACHE=$dir/cache checks_dir tests)" "$(CACHE=$dir/cache checks_dir tests)"
+    before=$(CACHE=$dir/cache ROOT=$dir checks_dir tests)
+    [ "$(CACHE=$dir/cache checks_dir tests)" != "$before" ] || { echo "another checkout gets what this one built"; return 1; }
+    mkdir -p "$dir/tree/xen/common/xenlr/target"
+    touch "$dir/tree/xen/common/xenlr/target/object"
+    (ROOT=$dir forget_others "$dir/tree")
+    [ ! -e "$dir/tree/xen/common/xenlr/target/object" ] || { echo "Xen gets another checkout's library"; return 1; }
+    touch "$dir/tree/xen/common/xenlr/target/object"
+    (ROOT=$dir forget_others "$dir/tree")
+    [ -e "$dir/tree/xen/common/xenlr/target/object" ] || { echo "control: the library is built anew each time"; return 1; }
     rm -rf "$dir"
 }
 

@@ -120,12 +120,18 @@ configure_hypervisor() {
 
 # make_hypervisor TREE OPTION=VALUE...: configures and builds in the tree; needs find_rust where the tree has the series.
 make_hypervisor() {
-    local built=$1/xen/common/xenlr/target
     configure_hypervisor "$@"
-    # As for checks_dir: what another checkout's crates became is not this one's.
-    [ "$(cat "$built/root" 2>/dev/null || true)" = "$ROOT" ] || rm -rf "$built"
+    forget_others "$1"
     make -C "$1/xen" -j"$JOBS" XENLR_SRC="$ROOT"
-    [ ! -d "$built" ] || echo "$ROOT" >"$built/root"
+}
+
+# forget_others TREE: what another checkout's crates became there is not this one's (see checks_dir).
+forget_others() {
+    local built=$1/xen/common/xenlr/target
+    [ -d "$1/xen/common/xenlr" ] || return 0
+    [ "$(cat "$built/root" 2>/dev/null || true)" = "$ROOT" ] || rm -rf "$built"
+    mkdir -p "$built"
+    printf '%s\n' "$ROOT" >"$built/root"
 }
 
 # The code that is linked into Xen, and what decides how it is built; not the crates' tests, examples and benchmarks.
@@ -141,7 +147,7 @@ hypervisor_inputs() {
 # hypervisor_key COMMIT VARIANT OPTION=VALUE...: of what is built from this commit.
 hypervisor_key() {
     hash_of "$(tree_key "$1" xen Config.mk config scripts version.sh)" "$(hypervisor_inputs "$2")" \
-        "$(declare -f configure_hypervisor make_hypervisor)" "${@:3}"
+        "$(declare -f configure_hypervisor make_hypervisor forget_others)" "${@:3}"
 }
 
 # build_xen VARIANT OPTION=VALUE...: sets XEN_OUT, the folder with xen (ELF), xen-syms and config.

@@ -231,7 +231,11 @@ pv_frame_return:
     # By the instruction, from user mode: the processor changes neither the stack nor what is on it.
     .globl pvh_syscall
 pvh_syscall:
-    movq %rsp, pvh_user_stack(%rip)
+    # System call 2 does nothing, and returns by the instruction.
+    cmpl $2, %eax
+    jne 1f
+    sysretq
+1:  movq %rsp, pvh_user_stack(%rip)
     leaq trap_stack_top(%rip), %rsp
     pushq $0x2b
     pushq pvh_user_stack(%rip)

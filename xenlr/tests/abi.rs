@@ -252,7 +252,10 @@ fn numbers(t: &mut Table) {
     t.number("XENLR_FLAG_on_full_stop", StatusFlags::ON_FULL_STOP.bits());
     t.number("XENLR_FLAG_cpuid_faults", StatusFlags::CPUID_FAULTS.bits());
     t.number("XENLR_FLAG_bound", StatusFlags::BOUND.bits());
-    t.number("XENLR_FLAG_trap_syscalls", StatusFlags::TRAP_SYSCALLS.bits());
+    t.number(
+        "XENLR_FLAG_trap_syscalls",
+        StatusFlags::TRAP_SYSCALLS.bits(),
+    );
     t.number("XENLR_ERR_NONE", 0_u32);
     t.numbered("XENLR_ERR_", control::Failure::ALL, |failure| {
         let name = match failure {

@@ -22,7 +22,7 @@ struct create {
     uint16_t xenlr_time_bound_us;
     uint32_t xenlr_buf_frames, xenlr_arena_frames;
     uint64_t xenlr_arena_mfn;
-    uint32_t xenlr_force_us;
+    uint32_t xenlr_force_us, xenlr_flags;
     uint32_t emulation_flags, misc_flags;
 };
 
