@@ -287,7 +287,8 @@ fn numbers(t: &mut Table) {
 }
 
 /// Names of the interface that xenlr does not use: they are for libxl, which creates domains.
-const NOT_NUMBERS: [&str; 5] = [
+const NOT_NUMBERS: [&str; 6] = [
+    "XENLR_CREATE_trap_syscalls",
     "XENLR_FORCE_US_MIN",
     "XENLR_FORCE_US_MAX",
     "XENLR_ON_FULL_PAUSE",
