@@ -12,18 +12,18 @@ out=${XENLR_RIG_OUT:-$work/out}
 
 mkdir -p "$work/overlay/logs"
 cp "$out"/*.xlr "$work/overlay/logs/"
-# What Xen puts into its heap before dom0 and after it lies elsewhere.
-second() { # FOLDER MB WORD…
+second() { # FOLDER MB WORD…: on a machine with so much memory
     rm -rf "$work/second"
-    head -c "$2M" /dev/urandom >"$1/padding"
-    "$RIG" --smp 2 --overlay "$1" --xen-args 'dom0_mem=704M,max:704M sched=credit conring_size=1m' \
+    # What Xen puts into its heap before dom0 and after it lies elsewhere.
+    head -c 20M /dev/urandom >"$1/padding"
+    "$RIG" --smp 2 --mem "$2" --overlay "$1" --xen-args 'dom0_mem=704M,max:704M sched=credit conring_size=1m' \
         --out "$work/second" "$here/replay.sh" "${@:3}"
 }
-second "$work/overlay" 20
-# With some sizes of the ramdisk Xen's tables lie where they lay all the same: then the control takes others.
+second "$work/overlay" 2048
+# Xen's tables may lie where they lay all the same: then the control takes machines on which they do not.
 mkdir -p "$work/control/logs"
 cp "$out/roots.xlr" "$work/control/logs/"
-for mb in 20 45 21 60 33; do
+for mb in 2304 2560 1920; do
     [ -e "$work/second/roots-equal" ] || exit 0
     second "$work/control" $mb control
 done
