@@ -59,6 +59,28 @@ pub fn set_resume(address: u64) {
     RESUME.store(address, Relaxed);
 }
 
+/// Runs the instruction `$code` on rax, rcx and rdx; returns rax and rdx. An exception leaves them as they were. The
+/// instruction must change none of the state that Rust relies on.
+macro_rules! attempt {
+    ($code:literal, $rax:expr, $rcx:expr, $rdx:expr) => {{
+        let (mut rax, rcx, mut rdx): (u64, u64, u64) = ($rax, $rcx, $rdx);
+        // SAFETY: so it is for all that this is used for; an exception resumes at label 2.
+        unsafe {
+            core::arch::asm!(
+                "lea r9, [rip + 2f]",
+                "mov [r8], r9",
+                $code,
+                "2:",
+                inout("r8") $crate::trap::RESUME.as_ptr() => _, out("r9") _,
+                inout("rax") rax, inout("rcx") rcx => _, inout("rdx") rdx,
+            );
+        }
+        $crate::trap::set_resume(0);
+        (rax, rdx)
+    }};
+}
+pub(crate) use attempt;
+
 /// How many exceptions were caught, and vector, error code and address of the last.
 pub fn caught() -> (u64, [u64; 3]) {
     (CAUGHT.load(Relaxed), [LAST[0].load(Relaxed), LAST[1].load(Relaxed), LAST[2].load(Relaxed)])

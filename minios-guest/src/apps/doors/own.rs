@@ -60,15 +60,9 @@ fn ports() {
 /// What a model-specific register holds, if there is one.
 fn model(number: u32) -> Option<u64> {
     let before = trap::caught().0;
-    let (low, high): (u32, u32);
-    // SAFETY: an exception resumes at label 2.
-    unsafe {
-        asm!("lea r9, [rip + 2f]", "mov [r8], r9", "rdmsr", "2:", inout("r8") trap::RESUME.as_ptr() => _,
-            out("r9") _, in("ecx") number, out("eax") low, out("edx") high);
-    }
-    trap::set_resume(0);
+    let (low, high) = trap::attempt!("rdmsr", 0, u64::from(number), 0);
     exits::passed();
-    (trap::caught().0 == before).then_some(u64::from(high) << 32 | u64::from(low))
+    (trap::caught().0 == before).then_some(high << 32 | low)
 }
 
 fn models() {

@@ -5,7 +5,6 @@ use super::Hostile;
 use crate::abi::nr;
 use crate::memory::Page;
 use crate::{exits, hypercall, machine, trap};
-use core::arch::asm;
 
 static SOMEWHERE: Page = Page::new();
 
@@ -42,27 +41,14 @@ const PORTS: [u16; 12] = [0x40, 0x42, 0x43, 0x61, 0x70, 0x71, 0x3f8, 0x3fd, 0xcf
 /// An exception leaves them as they were.
 macro_rules! run {
     ($code:literal, $rax:expr, $rcx:expr, $rdx:expr) => {{
-        let (mut rax, mut rdx): (u64, u64) = ($rax, $rdx);
         let before = trap::caught().0;
-        // SAFETY: the instruction changes no memory and none of the state that
-        // Rust relies on; an exception resumes at label 2.
-        unsafe {
-            asm!(
-                "lea r9, [rip + 2f]",
-                "mov [r8], r9",
-                $code,
-                "2:",
-                inout("r8") trap::RESUME.as_ptr() => _, out("r9") _,
-                inout("rax") rax, inout("rcx") $rcx => _, inout("rdx") rdx,
-            );
-        }
-        trap::set_resume(0);
+        let registers = trap::attempt!($code, $rax, $rcx, $rdx);
         match trap::caught().0 - before {
             // Emulated, or not even an exit.
             0 => exits::passed(),
             _ => exits::look(),
         }
-        (rax, rdx)
+        registers
     }};
 }
 

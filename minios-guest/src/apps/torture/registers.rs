@@ -11,19 +11,7 @@ use core::sync::atomic::Ordering::Relaxed;
 /// too.
 macro_rules! run {
     ($t:expr, $code:literal, $rax:expr, $rcx:expr, $rdx:expr) => {{
-        let (mut rax, mut rdx): (u64, u64) = ($rax, $rdx);
-        // SAFETY: the instruction changes none of the state that Rust relies on; an exception resumes at label 2.
-        unsafe {
-            asm!(
-                "lea r9, [rip + 2f]",
-                "mov [r8], r9",
-                $code,
-                "2:",
-                inout("r8") trap::RESUME.as_ptr() => _, out("r9") _,
-                inout("rax") rax, inout("rcx") u64::from($rcx) => _, inout("rdx") rdx,
-            );
-        }
-        trap::set_resume(0);
+        let (rax, rdx) = trap::attempt!($code, $rax, u64::from($rcx), $rdx);
         exits::passed();
         $t.sum.mix(trap::caught().0);
         $t.sum.mix(rax);
